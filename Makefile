@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch lint format clean
+.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -35,6 +35,7 @@ test-nightly: system-packages-strict setup  ## the long tests, then the reliabil
 	$(BIN)/python -m pytest -n $(JOBS) -m nightly -p tests.nightly -p tests.machines.table
 	$(MAKE) --no-print-directory test-reliability
 	$(MAKE) --no-print-directory test-roots
+	$(MAKE) --no-print-directory test-windows
 	$(MAKE) --no-print-directory test-vendors
 	$(MAKE) --no-print-directory docs
 
@@ -57,6 +58,11 @@ test-roots: system-packages-strict setup  ## roots of mended losses and attacks,
 test-mutation: setup $(VENV)/.mutation  ## the mutation score of docs/mutation.md (some minutes; MODULES= names a few)
 	$(BIN)/python scripts/mutation_score.py --jobs $(JOBS) $(MODULES)
 
+test-windows: system-packages-strict setup  ## the journey of a user on Windows, by Windows' own Python under Wine; prints its table
+	@$(BIN)/python scripts/windows_python.py .windows; status=$$?; \
+		if [ $$status = 3 ]; then echo "test-windows: skipped"; exit 0; fi; [ $$status = 0 ] || exit $$status; \
+		$(BIN)/python -m pytest -m wine -o time_limit=1800 -p tests.windows.table tests/windows/test_wine.py
+
 test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TORCH= names another build)
 	$(PIP) install $(TORCH)
 	$(BIN)/python -m pytest plugins/torch tests/doctor tests/seed/test_rows_gpus.py
@@ -73,12 +79,13 @@ docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site
 docs-messages: $(DOCS)/.installed  ## bring the catalogues of the Chinese pages up to the English pages
 	$(DOCS)/bin/python scripts/docs_messages.py $(if $(PAGE),--begin $(PAGE))
 
-lint: setup  ## ruff, mypy --strict and the import contracts
+lint: setup  ## ruff, mypy --strict, also for Windows and macOS, and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	MYPYPATH=core:$$(echo plugins/*/src examples/plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases \
 		plugins/*/tests examples/plugins/*/tests tests
+	$(BIN)/python scripts/check_platforms.py
 	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can
@@ -86,7 +93,7 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff format .
 
 clean:  ## remove .venv, caches and build results
-	rm -rf $(VENV) $(DOCS) .vendors docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl .machines.jsonl
+	rm -rf $(VENV) $(DOCS) .vendors .windows docs/reference build dist .coverage .coverage.* .import_linter_cache .nightly.jsonl .reliability.jsonl .machines.jsonl
 	find . -name .git -prune -o -type d \( -name __pycache__ -o -name '.*_cache' -o -name .hypothesis \
 		-o -name '*.egg-info' \) -prune -exec rm -rf {} +
 

@@ -80,7 +80,7 @@ settings.register_profile(
 """
 SELECTION = (
     "-m",
-    "not nightly and not vendor",
+    "not nightly and not vendor and not wine",
     "-k",
     "not ten_thousand and not fifteen_thousand and not megabyte",
 )

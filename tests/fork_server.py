@@ -56,8 +56,8 @@ LAZY_LIBRARIES = (
 )
 # What the Store and its copies write.
 STORED = (Lease, LeaseCopy, TripSpec, Question, GuardAction, Rate, Bill, Offer, Payment)
-# What runs on another computer, or in the sandbox's process.
-_OTHER_SIDE = re.compile(r"\.(far|simulator)(\.|$)")
+# What runs on another computer, on another system, or in the sandbox's process.
+_OTHER_SIDE = re.compile(r"\.(far|simulator|platform\.windows)(\.|$)")
 
 
 def import_everything(*packages: str) -> EntryPointRegistry:

@@ -8,7 +8,9 @@ process.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 
 TYPE_CHECKING = False  # the typing import costs time, and some plugins count milliseconds
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
 
 PIPE, DEVNULL = -1, -3
 """As in subprocess."""
-FOLDER = "/"
+FOLDER = "/" if sys.platform != "win32" else os.environ.get("SYSTEMROOT", "C:\\Windows")
+"""Where children start: a folder in which nobody but an administrator can put anything."""
 LOCALE_VARIABLES = (
     *("LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_COLLATE", "LC_NUMERIC", "LC_MONETARY"),
     *("LC_TIME", "TZ"),
 )
-USER_VARIABLES = (*LOCALE_VARIABLES, "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR")
+# Without some of these, programs on Windows do not even start.
+_WINDOWS_VARIABLES = (
+    *("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "USERNAME"),
+    *("HOMEDRIVE", "HOMEPATH", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "PROGRAMFILES", "COMPUTERNAME"),
+)
+USER_VARIABLES = (
+    *(*LOCALE_VARIABLES, "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR"),
+    *(_WINDOWS_VARIABLES if sys.platform == "win32" else ()),
+)
 TERMINAL_VARIABLES = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES")
 # What a program of the user's desktop needs to open a window, and to find its settings and the user's ssh agent.
 DESKTOP_VARIABLES = (
@@ -53,16 +64,24 @@ def make_child_environment(
 
 def find_program(name: str, environment: Mapping[str, str] = os.environ) -> str | None:
     """Return the absolute path of a program; None if it is not installed. Relative folders of PATH are skipped."""
-    candidates = [name] if "/" in name else [f"{folder}/{name}" for folder in _program_folders(environment)]
-    for path in candidates:
-        if path.startswith("/") and os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112
+    files = [name, f"{name}.exe"] if sys.platform == "win32" else [name]
+    folders = [""] if "/" in name or os.sep in name else [f"{one}/" for one in _program_folders(environment)]
+    for path in (f"{folder}{file}" for folder in folders for file in files):
+        if _is_absolute(path) and os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112
+            if sys.platform == "win32" and not path.lower().endswith((".exe", ".com")):
+                continue  # a script, which would be given to a shell with all its arguments
             return path
     return None
 
 
 def _program_folders(environment: Mapping[str, str]) -> list[str]:
     given = environment.get("PATH") or os.defpath
-    return [folder for folder in given.split(os.pathsep) if folder.startswith("/")]
+    return [folder for folder in given.split(os.pathsep) if _is_absolute(folder)]
+
+
+def _is_absolute(path: str) -> bool:
+    """Return whether a path depends on no current folder; on Windows, on no current drive either."""
+    return os.path.isabs(path) and (os.sep == "/" or bool(os.path.splitdrive(path)[0]))  # noqa: PTH117
 
 
 def make_python_command(*arguments: str) -> list[str]:
@@ -71,7 +90,7 @@ def make_python_command(*arguments: str) -> list[str]:
     It ignores PYTHON variables and the current folder. The user's own site folder counts only if gpurent or a plugin
     of it is installed there.
     """
-    if not (sys.executable or "").startswith("/"):
+    if not _is_absolute(sys.executable or ""):
         raise RuntimeError("this Python does not know its own program")
     flags = ("-E", "-P") if _is_in_user_site() else ("-I",)
     return [sys.executable, *flags, *arguments]
@@ -143,14 +162,19 @@ def run_program(
 
 
 def run_in_terminal(
-    command: Sequence[str], *, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
+    command: Sequence[str], *, environment: Mapping[str, str], secret_pipe: int | None = None
 ) -> int:
-    """Run ``command`` with our own stdin, stdout and stderr; return its exit code. Raises `OSError`."""
+    """Run ``command`` with our own stdin, stdout and stderr; return its exit code. Raises `OSError`.
+
+    ``secret_pipe``: what `make_secret_pipe` returned, open in the child too.
+    """
     import subprocess
 
-    return subprocess.call(
-        _with_absolute_program(command), env=dict(environment), cwd=FOLDER, pass_fds=pass_fds
-    )
+    arguments, pipes = _with_absolute_program(command), () if secret_pipe is None else (secret_pipe,)
+    if sys.platform == "win32":  # handles of ours are inherited only if they were made for that
+        return subprocess.call(arguments, env=dict(environment), cwd=FOLDER, close_fds=not pipes)
+    else:  # noqa: RET505 - the type checker reads one of them for each system
+        return subprocess.call(arguments, env=dict(environment), cwd=FOLDER, pass_fds=pipes)
 
 
 def spawn_program(command: Sequence[str], environment: Mapping[str, str], pipes: tuple[int, int, int]) -> int:
@@ -158,24 +182,54 @@ def spawn_program(command: Sequence[str], environment: Mapping[str, str], pipes:
 
     Its working folder is ours, so only for programs that read nothing there. Raises `FileNotFoundError`.
     """
-    arguments = _with_absolute_program(command)
-    actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
-    try:
-        # A new session, so that what the user types for us (Ctrl-C) does not reach it.
-        return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions, setsid=True)
-    except NotImplementedError:
-        return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
+    if sys.platform == "win32":
+        raise FileNotFoundError(2, "not on Windows", command[0])
+    else:  # noqa: RET506 - the type checker reads one of them for each system
+        arguments = _with_absolute_program(command)
+        actions = [(os.POSIX_SPAWN_DUP2, pipe, number) for number, pipe in enumerate(pipes)]
+        try:
+            # A new session, so that what the user types for us (Ctrl-C) does not reach it.
+            return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions, setsid=True)
+        except NotImplementedError:
+            return os.posix_spawn(arguments[0], arguments, environment, file_actions=actions)
 
 
 def make_secret_pipe(text: str) -> int:
-    """Return a descriptor from which a child can read ``text``, for `pass_fds`; the caller closes it.
+    """Return what a child reads ``text`` from with `read_secret_pipe`; the caller closes it (`close_secret_pipe`).
 
-    Unlike a variable or an argument, it cannot be read by others, and its own children do not inherit it.
+    Unlike a variable or an argument, it cannot be read by others, and its own children do not inherit it. It is a
+    descriptor, on Windows a handle: descriptors are not inherited there.
     """
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as file:
         file.write(text.encode())  # at most some hundred bytes, which a pipe holds
-    return reader
+    if sys.platform == "win32":
+        import msvcrt
+
+        handle = msvcrt.get_osfhandle(reader)
+        os.set_handle_inheritable(handle, True)
+        _windows_pipes[handle] = reader
+        return handle
+    else:  # noqa: RET505 - the type checker reads one of them for each system
+        return reader
+
+
+_windows_pipes: dict[int, int] = {}
+
+
+def close_secret_pipe(pipe: int) -> None:
+    os.close(_windows_pipes.pop(pipe, pipe))
+
+
+def read_secret_pipe(pipe: int) -> bytes:
+    """Return what the process that started us wrote, empty if that was read before; `OSError` if there is no pipe."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        pipe = msvcrt.open_osfhandle(pipe, os.O_RDONLY)
+    if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
+        raise OSError(errno.ESPIPE, "not a pipe")
+    return os.read(pipe, 1 << 16)
 
 
 def _with_absolute_program(command: Sequence[str]) -> list[str]:

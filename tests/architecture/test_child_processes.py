@@ -16,6 +16,7 @@ ELSEWHERE = {
     "core/gpurent/remote/doctor/speed.py": "runs on the rented machine",
     "core/gpurent/testing/sandbox/machines/supervisor.py": "starts what runs in a machine of the sandbox",
     "core/gpurent/testing/sandbox/machines/python2.py": "the program `python` of a machine of the sandbox",
+    "core/gpurent/infra/platform/windows/api.py": "opens a file or an address in the user's program",
     "core/gpurent/testing/contracts/launcher.py": "runs a launcher's command line as a rented machine would",
     "core/gpurent/testing/unprivileged.py": "runs the tests of its caller again",
 }

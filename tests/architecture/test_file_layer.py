@@ -42,7 +42,6 @@ ALLOWED = {
         "lstat",
     ),  # what is in the way of results, asked once more at the download
     ("workflow/connection/local_folder.py", "shutil"),
-    ("roles/safe_dir.py", "os.utime"),  # of an open file
     # gpurent's own: its source, sent to the machine; a note beside the lease's key
     ("near/connection/bootstrap.py", "open"),
     ("near/push/scan.py", "os.open"),

@@ -26,10 +26,8 @@ MAY_USE = {
     "core/gpurent/cli/main.py": {"sys.stdout", "sys.stderr"},  # sets how what cannot be encoded is replaced
     "core/gpurent/cli/output_encoding.py": {"sys.stdout"},  # asks for its encoding
     "core/gpurent/infra/registry/registry.py": {"sys.stderr"},  # where a plugin's import prints
-    "core/gpurent/infra/ssh/connection.py": {
-        "sys.stdout",
-        "sys.stderr",
-    },  # the terminal is handed to the machine
+    # the terminal is handed to the machine
+    "core/gpurent/infra/platform/windows/terminal.py": {"sys.stdout", "sys.stderr"},
 }
 CLICK = {
     *("echo", "secho", "style", "echo_via_pager", "prompt", "confirm", "pause", "clear", "progressbar"),

@@ -28,6 +28,7 @@ from tests.security.roots.file_roots import FILE_ROOTS
 from tests.security.roots.money_roots import MONEY_ROOTS
 from tests.security.roots.text_roots import TEXT_ROOTS
 from tests.testing.seeded.table import SEEDED_FAULTS
+from tests.windows.windows_roots import WINDOWS_ROOTS
 
 MAX_FOUND = 3
 MAX_TEXT = 60
@@ -44,6 +45,7 @@ TESTED_ROOTS: Sequence[TestedRoot] = (
     *RESULT_ROOTS,
     *COMMAND_ROOTS,
     *MACHINE_ROOTS,
+    *WINDOWS_ROOTS,
     *SEEDED_FAULTS,
 )
 ROOTS: Sequence[Root] = (*FAMILY_ROOTS, *TESTED_ROOTS)

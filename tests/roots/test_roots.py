@@ -16,6 +16,7 @@ from tests.roots.root import Edit, Root, RootOutdated, TestedRoot
 LOSSES = [f"A{number}" for number in range(1, 30)]
 FINDINGS = [f"S{number}" for number in range(1, 17)]
 MACHINES = [f"B{number}" for number in range(1, 15)]
+SYSTEMS = [*(f"W{number}" for number in range(1, 9)), "M1", "M2"]
 PAGE = ROOT / "docs" / "reliability.md"
 CONTRACTS = ROOT / "core" / "gpurent" / "testing" / "contracts"
 
@@ -49,7 +50,7 @@ def test_names_are_unique() -> None:
 
 
 def test_every_kind_of_loss_every_finding_and_every_fault_of_a_machine_has_a_root() -> None:
-    assert {root.kind for root in ROOTS} >= {*LOSSES, *FINDINGS, *MACHINES}
+    assert {root.kind for root in ROOTS} >= {*LOSSES, *FINDINGS, *MACHINES, *SYSTEMS}
     assert all(root.tests for root in TESTED_ROOTS)
 
 

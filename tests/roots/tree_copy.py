@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 import tempfile
-import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 
 from tests.command_line import ROOT
+from tests.own_python import list_sources, make_python
 
 _PLUGIN_PARTS = [
     str(path.relative_to(ROOT))
@@ -60,24 +58,7 @@ def open_tree_copy() -> Iterator[TreeCopy]:
             shutil.copytree(ROOT / part, top / part, ignore=shutil.ignore_patterns("__pycache__"))
         for part in _FILES:
             shutil.copy(ROOT / part, top / part)
-        yield TreeCopy(top, _make_python(top))
-
-
-def _make_python(top: Path) -> Path:
-    """Make a virtual environment that finds the copy first, and then what is installed here, by their paths."""
-    home = top / ".venv"
-    venv.EnvBuilder(symlinks=True, with_pip=False).create(home)
-    sources = [top / "core", *(top / part for part in _PLUGIN_PARTS if part.endswith("src"))]
-    # Paths of an installed folder's own .pth files are not read again, so that our sources are not found by them.
-    paths = [*map(str, sources), sysconfig.get_path("purelib")]
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
-    (packages / "copy.pth").write_text("\n".join(paths) + "\n", "utf-8")
-    python = home / "bin" / Path(sys.executable).name
-    script = Path(sysconfig.get_path("scripts")) / "gpurent"
-    lines = script.read_text("utf-8").partition("\n")[2]
-    (home / "bin" / script.name).write_text(f"#!{python}\n{lines}", "utf-8")
-    (home / "bin" / script.name).chmod(0o755)
-    return python
+        yield TreeCopy(top, make_python(top / ".venv", list_sources(top)))
 
 
 def _make_environment() -> dict[str, str]:

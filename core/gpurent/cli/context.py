@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from gpurent.ports.terminal import Terminal
 
 T = TypeVar("T")
+CLOSED_PIPE_SIGNAL = 13  # SIGPIPE, which not every system has
 
 
 @define(eq=False)
@@ -92,7 +92,7 @@ class CliContext:
                     yes=self.yes,
                     no_input=self.no_input,
                     is_raw=is_raw,
-                    on_output_lost=lambda: stops.request_stop(signal.SIGPIPE),
+                    on_output_lost=lambda: stops.request_stop(CLOSED_PIPE_SIGNAL),
                 )
             ) as usual:
                 return stops.run(act(usual))

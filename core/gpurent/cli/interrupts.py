@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Coroutine
 from typing import Any, NoReturn, TypeVar
 
@@ -12,10 +11,10 @@ from attrs import define
 
 from gpurent.cli.failures import StopSignal
 from gpurent.cli.output import write_last_words
+from gpurent.composition.terminal import STOP_SIGNALS as STOP_SIGNALS, handle_stop_signals
 from gpurent.locale import _
 
 T = TypeVar("T")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @define(eq=False)
@@ -30,21 +29,14 @@ class StopRequests:
         return asyncio.run(self._run(work))
 
     async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        loop = asyncio.get_running_loop()
-        self._task = task = loop.create_task(work)
-        # What was ignored at the start stays ignored: `nohup`, a background job of a script.
-        taken = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        for number in taken:
-            loop.add_signal_handler(number, self.request_stop, number)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            if self._number is None:
-                raise
-            raise StopSignal(self._number) from None
-        finally:
-            for number in taken:
-                loop.remove_signal_handler(number)
+        self._task = task = asyncio.get_running_loop().create_task(work)
+        with handle_stop_signals(self.request_stop):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                if self._number is None:
+                    raise
+                raise StopSignal(self._number) from None
 
     def request_stop(self, number: int) -> None:
         """Stop the work; if that was requested before, end the process at once."""

@@ -21,7 +21,7 @@ from gpurent.cli.help_texts import prepare_help, set_click_language, translate_e
 from gpurent.cli.output import close_errors, write_line, write_text
 from gpurent.composition import system
 from gpurent.errors import ConfirmationRequired, GpurentError, PluginError, UsageError
-from gpurent.locale import N_, _, join_phrases, set_language
+from gpurent.locale import N_, _, join_phrases, set_default_language, set_language
 from gpurent.roles.entries import CommandEntry
 from gpurent.terminal_text import strip_to_line
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpurent.composition.recording import ExchangeRecorder
 
 BROKEN_PIPE_CODE = 141
+_SYSTEM: str = sys.platform
 
 
 class LazyGroup(click.Group):
@@ -159,11 +160,23 @@ def cli(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command line and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        # A character that the terminal's encoding lacks is replaced; it must not abort a command that spends money.
-        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="replace")
+    _prepare_streams()
+    if _SYSTEM == "win32":
+        set_default_language(system.find_system_language())
+    if os.environ.get("_GPURENT_COMPLETE", "").startswith("powershell"):
+        import gpurent.cli.powershell_completion  # noqa: F401 - registers itself
     sys.exit(_run_command_line(sys.argv[1:] if arguments is None else arguments))
+
+
+def _prepare_streams() -> None:
+    """Let a character that the output's encoding lacks be replaced: it must not abort a command that spends money."""
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, TextIOWrapper):
+            continue
+        if _SYSTEM == "win32" and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors="replace")  # who reads us expects no code page
+        elif stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _run_command_line(given: list[str]) -> int:

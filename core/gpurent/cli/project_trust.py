@@ -6,7 +6,6 @@ and where downloads are written. `-y` does not answer this question.
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -97,19 +96,12 @@ def _describe_decisions(app: CliContext, project: ProjectFile, trust: ProjectTru
 
 
 def _describe_owner(project: ProjectFile) -> Sequence[str]:
-    if project.owner == os.getuid():
+    from gpurent.composition.users import find_user_name, get_user_number
+
+    if project.owner == get_user_number():
         return ()
     text = _("The file belongs to another user, {user}.")
-    return [text.format(user=_get_user_name(project.owner))]
-
-
-def _get_user_name(number: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
+    return [text.format(user=find_user_name(project.owner))]
 
 
 def _make_unattended_error(project: ProjectFile) -> InputRequired:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import sys
@@ -253,39 +252,19 @@ MAX_LINE_SIZE = 64 * 1024
 
 async def read_line(*, secret: bool = False) -> str | None:
     """Read a line without its newline; None at the end of the input. ``secret``: not echoed while it is typed."""
-    handle = sys.stdin.fileno()
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[bytes] = loop.create_future()
-    buffer = bytearray()
+    from gpurent.composition.terminal import hide_input, read_input
 
-    def read() -> None:
-        chunk = os.read(handle, MAX_LINE_SIZE)
-        buffer.extend(chunk)
-        if not found.done() and (not chunk or b"\n" in chunk or len(buffer) > MAX_LINE_SIZE):
-            found.set_result(bytes(buffer))
-
-    with _disable_echo(handle) if secret else nullcontext():
-        loop.add_reader(handle, read)
-        try:
-            data = await found
-        finally:
-            loop.remove_reader(handle)
-    if not data:
-        return None
-    return data.decode(sys.stdin.encoding or "utf-8", "replace").split("\n")[0].rstrip("\r")
-
-
-@contextmanager
-def _disable_echo(handle: int) -> Iterator[None]:
-    """Turn echo off; afterwards print a newline, since the user's was not echoed either."""
-    import termios
-
-    before = termios.tcgetattr(handle)
-    silent = [*before]
-    silent[3] = before[3] & ~termios.ECHO
-    termios.tcsetattr(handle, termios.TCSAFLUSH, silent)
+    file, found = sys.stdin.fileno(), bytearray()
     try:
-        yield
+        with hide_input(file) if secret else nullcontext():
+            while b"\n" not in found and len(found) <= MAX_LINE_SIZE:
+                chunk = await read_input(file, MAX_LINE_SIZE)
+                if not chunk:
+                    break
+                found += chunk
     finally:
-        termios.tcsetattr(handle, termios.TCSAFLUSH, before)
-        write_line(err=True)
+        if secret:
+            write_line(err=True)  # the user's newline was not echoed either
+    if not found:
+        return None
+    return found.decode(sys.stdin.encoding or "utf-8", "replace").split("\n")[0].rstrip("\r")

@@ -9,5 +9,5 @@ from gpurent.infra.config.project_file import (
     write_new_file as write_new_file,
 )
 from gpurent.infra.config.trusted_projects import TrustedProjects as TrustedProjects
-from gpurent.infra.platform.posix.system import write_private_file as write_private_file
+from gpurent.infra.platform.system import write_private_file as write_private_file
 from gpurent.infra.ssh.connector import load_private_key as load_private_key

@@ -11,6 +11,7 @@ from gpurent.child_processes import (
     STATE_VARIABLES,
     TERMINAL_VARIABLES,
     USER_VARIABLES,
+    close_secret_pipe,
     make_child_environment,
     make_python_command,
     make_secret_pipe,
@@ -69,6 +70,6 @@ def run_own_command(registry: EntryPointRegistry, *arguments: str) -> int:
     pipe = make_secret_pipe(passphrase)
     try:
         environment[PASSPHRASE_PIPE_VARIABLE] = str(pipe)
-        return run_in_terminal(make_own_command(*arguments), environment=environment, pass_fds=(pipe,))
+        return run_in_terminal(make_own_command(*arguments), environment=environment, secret_pipe=pipe)
     finally:
-        os.close(pipe)
+        close_secret_pipe(pipe)

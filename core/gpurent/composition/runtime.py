@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from gpurent.composition.recording import make_watch
 from gpurent.composition.state import DEFAULT_DEPENDENCIES, ExternalDependencies, StoredState
 from gpurent.domain.events import Event, EventKind
-from gpurent.infra.platform.posix import system as posix
-from gpurent.infra.platform.posix.local_files import PosixFiles
+from gpurent.infra.platform import system
+from gpurent.infra.platform.local_files import make_local_files
 from gpurent.infra.plugin_context import PluginContextFactory
 from gpurent.infra.redact import Redactor
 from gpurent.infra.sandbox_handle import is_sandbox_service
@@ -57,8 +57,8 @@ class RuntimeParts(StoredState):
     ) -> None:
         super().__init__(registry, home, environment, outside)
         self.terminal = terminal
-        self.platform: Platform = posix
-        self.files: LocalFiles = PosixFiles()
+        self.platform: Platform = system
+        self.files: LocalFiles = make_local_files()
         self.redactor = Redactor()
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
@@ -128,7 +128,7 @@ class RuntimeParts(StoredState):
         self.events.subscribe(terminal.show_event)
 
     def _make_private_folder(self, name: str) -> Path:
-        return posix.make_private_folder(self.home / name)
+        return system.make_private_folder(self.home / name)
 
     async def aclose(self) -> None:
         """Close everything that is open; the Store last."""

@@ -14,8 +14,7 @@ from gpurent.errors import GpurentError
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
 from gpurent.infra.outside_records import make_outside_records
-from gpurent.infra.platform.posix.parent_folders import check_parent_folders
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import check_parent_folders, make_private_folder
 from gpurent.infra.service_clocks import ServiceClocks
 from gpurent.infra.sqlite.database import list_ids
 from gpurent.infra.sqlite.store import SqliteStore

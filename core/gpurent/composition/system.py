@@ -30,7 +30,14 @@ def default_data_folder() -> Path:
     """Return the platform's data folder; the sandbox is in it too."""
     from platformdirs import user_data_path
 
-    return user_data_path("gpurent")
+    return user_data_path("gpurent", appauthor=False)
+
+
+def find_system_language() -> str:
+    """Return the language of the system's own windows, ``zh`` or ``en``; empty where the environment says it."""
+    from gpurent.infra.platform.language import find_system_language
+
+    return find_system_language()
 
 
 SAFE_VARIABLE = "GPURENT_SAFE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import blake2b
 from typing import Protocol
 
@@ -38,4 +39,6 @@ def compute_link_state(path: bytes, target: bytes) -> bytes:
 
 
 def _compute_digest(path: bytes, state: bytes) -> bytes:
+    if os.sep == "\\":  # where a path may be written in two ways
+        path = path.replace(b"\\", b"/")
     return blake2b(path + b"\0" + state, digest_size=STATE_BYTES).digest()

@@ -153,7 +153,7 @@ class LocalNames:
             return problem
         if self._runs_by_itself(path) or self._makes_repository(path, is_folder):
             return NameProblem.AUTO_RUN
-        if self.rules.windows_names and _is_reserved_by_windows(name):
+        if self.rules.windows_names and (is_reserved_by_windows(name) or _SHORT_NAME.fullmatch(name)):
             return NameProblem.RESERVED
         return NameProblem.SAME_NAME if self._is_taken(path) else None
 
@@ -188,10 +188,11 @@ class LocalNames:
         return self._accepted.setdefault(key, path[-1]) != path[-1]
 
 
-def _is_reserved_by_windows(name: str) -> bool:
+def is_reserved_by_windows(name: str) -> bool:
+    """Return whether Windows takes ``name`` (one path component) for something else than a file of that name."""
     return (
         name[-1:] in (".", " ")
         or not _WINDOWS_CHARACTERS.isdisjoint(name)
+        or any(character < " " for character in name)
         or _WINDOWS_DEVICES.fullmatch(name.casefold()) is not None
-        or _SHORT_NAME.fullmatch(name) is not None
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +12,8 @@ from attrs import define, evolve, field, frozen
 from gpurent.domain.lease_copy import LeaseCopy
 from gpurent.errors import GpurentError
 from gpurent.infra.outer_folder import find_outer_path
-from gpurent.infra.platform.posix.system import make_private_folder, read_private_file, write_private_file
+from gpurent.infra.platform.file_locks import hold_file_lock
+from gpurent.infra.platform.system import make_private_folder, read_private_file, write_private_file
 from gpurent.infra.sqlite.codec import get_converter
 
 FILE_NAME = "living-leases.json"
@@ -58,12 +57,8 @@ class LeaseCopyFiles:
     def _hold_lock(self) -> Iterator[None]:
         """Wait for the lock of the files; nothing may await while it is held, as other tasks would wait for ever."""
         folder = make_private_folder(self.lock_path.parent)
-        handle = os.open(folder / self.lock_path.name, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with hold_file_lock(folder / self.lock_path.name):
             yield
-        finally:
-            os.close(handle)
 
     def put_copy(self, copy: LeaseCopy) -> None:
         with self._hold_lock():

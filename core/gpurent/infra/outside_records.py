@@ -6,11 +6,9 @@ it in the data folder, one outside of the data folder.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ from attrs import frozen
 
 from gpurent.errors import GpurentError
 from gpurent.infra.outer_folder import find_outer_path
-from gpurent.infra.platform.posix.system import make_private_folder, read_private_file, write_private_file
+from gpurent.infra.platform.file_locks import hold_file_lock
+from gpurent.infra.platform.system import make_private_folder, read_private_file, write_private_file
 
 FILE_NAME = "outside-records.json"
 
@@ -49,17 +48,11 @@ class OutsideRecordFiles:
     @contextmanager
     def _hold_lock(self) -> Iterator[None]:
         """Wait for the lock of the files; where there can be none, go on without."""
-        try:
-            folder = make_private_folder(self.lock_path.parent)
-            handle = os.open(folder / self.lock_path.name, os.O_RDWR | os.O_CREAT, 0o600)
-        except (OSError, GpurentError):
+        with ExitStack() as held:
+            with suppress(OSError, GpurentError):
+                folder = make_private_folder(self.lock_path.parent)
+                held.enter_context(hold_file_lock(folder / self.lock_path.name))
             yield
-            return
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
 
 
 def _read_file(path: Path) -> dict[str, Any]:

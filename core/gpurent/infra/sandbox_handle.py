@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,8 +18,7 @@ from attrs import asdict, field, frozen
 
 from gpurent.domain.access import is_loopback
 from gpurent.errors import UsageError
-from gpurent.infra.platform.posix.socket_owner import find_listener_uid
-from gpurent.infra.platform.posix.system import read_private_file, write_private_file
+from gpurent.infra.platform.system import is_own_listener, read_private_file, write_private_file
 from gpurent.locale import _
 
 SANDBOX_VARIABLE = "GPURENT_SANDBOX"
@@ -131,4 +129,4 @@ async def is_sandbox_service(environment: Mapping[str, str], url: str) -> bool:
     if handle is None or not handle.lists(url) or not await handle.is_proven():
         return False
     # While the sandbox lets a service refuse connections, another user could listen on its port.
-    return find_listener_uid(urlsplit(url).port or 0) == os.getuid()
+    return is_own_listener(urlsplit(url).port or 0)

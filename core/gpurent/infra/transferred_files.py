@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from gpurent.domain.local_files import STATE_BYTES
 from gpurent.errors import GpurentError
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import make_private_folder, open_appending, replace_path
 
 COMMON_NAME = "all"
 KEEP_SECONDS = 366 * 86400  # for which the notes of a machine are kept after its last transfer
@@ -131,7 +131,7 @@ def _read_notes(path: Path) -> tuple[int, list[bytes]]:
 def _write_notes(path: Path, number: int, states: Sequence[bytes] = ()) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}")
     new.write_bytes(_HEADER.pack(_MAGIC, number) + b"".join(states))
-    new.replace(path)
+    replace_path(new, path)
 
 
 def _append_states(handle: int | None, states: Sequence[bytes]) -> None:
@@ -143,7 +143,7 @@ def _append_states(handle: int | None, states: Sequence[bytes]) -> None:
 def _open_for_appending(path: Path) -> int | None:
     """Open the file, without what was left of a note that was cut short."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = open_appending(path)
     except OSError:
         return None
     with suppress(OSError):

@@ -16,12 +16,18 @@ if TYPE_CHECKING:
 
 TEXT_DOMAIN = "gpurent"
 _chosen_language: list[str] = []
+_default_language: list[str] = []
 
 
 def set_language(language: str) -> None:
     """Use ``language`` (``en``, ``zh``, ``zh_CN``) from now on, regardless of the environment."""
     _chosen_language[:] = [language]
     _load_catalogue.cache_clear()
+
+
+def set_default_language(language: str) -> None:
+    """Use ``language`` where the environment says none."""
+    _default_language[:] = [language] if language else []
 
 
 @contextmanager
@@ -41,6 +47,7 @@ def get_language() -> str:
     names = [
         *_chosen_language,
         *(os.environ.get(name, "") for name in ("GPURENT_LANG", "LC_ALL", "LC_MESSAGES", "LANG")),
+        *_default_language,
     ]
     for name in names:
         if name:

@@ -39,6 +39,13 @@ class OpenFolder(Protocol):
     def stat_entry(self, base: str | bytes) -> os.stat_result:
         """Return the status of the entry itself, also of a link."""
 
+    def find_mode(self, base: str | bytes, mode: int) -> int:
+        """Return the permissions that the entry gets on a machine; ``mode``: those of its status.
+
+        Where the system has no such permissions, files are 0644 and folders 0755, and programs are found by what they
+        begin with, or by what git knows of them.
+        """
+
     def open_file(self, base: str | bytes) -> int:
         """Open a file for reading; what else it may be, the caller finds out, and is not blocked by it."""
 
@@ -68,6 +75,18 @@ class FileTree(Protocol):
 
     def measure_free_bytes(self) -> int:
         """Return how many bytes the user can still write on the disk of the folder."""
+
+    def read_at(self, file: int, size: int, at: int) -> bytes:
+        """Return up to ``size`` bytes of an open file from ``at``; none at its end."""
+
+    def write_at(self, file: int, data: memoryview, at: int) -> None:
+        """Write all of ``data`` into an open file from ``at``."""
+
+    def set_status(self, file: int, mode: int, time: int) -> None:
+        """Set the mode, where the system has modes, and the mtime (ns) of an open file."""
+
+    def count_stored_bytes(self, status: os.stat_result) -> int:
+        """Return how much of the disk a file takes, without its holes if the system tells."""
 
     def close(self) -> None: ...
 

@@ -22,6 +22,7 @@ from gpurent.roles.transfer_errors import check_expansion, small_local_disk_erro
 
 _READ_SIZE = 1 << 20
 _PARTIALS_DIR = b".gpurent-part"
+_NO_LINK_ERRORS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def open_safe_dir(files: LocalFiles, request: PullRequest) -> SafeDir:
@@ -59,6 +60,7 @@ class SafeDir:
         self._partials: OpenFolder | None = None
         self._temporary_numbers = count(1)
         self._lock = Lock()
+        self.refuses_links = False
 
     def close(self) -> None:
         """Close all handles; the folder for partials is removed if it is empty."""
@@ -85,7 +87,7 @@ class SafeDir:
     def measure_partial(self, partial: bytes) -> int:
         """Return how many bytes of the disk a file's partial has from an earlier attempt."""
         try:
-            return self._open_partials().stat_entry(partial).st_blocks * 512
+            return self._tree.count_stored_bytes(self._open_partials().stat_entry(partial))
         except OSError:
             return 0
 
@@ -167,11 +169,10 @@ class SafeDir:
         with self._open_folders(name, temporary) as (partials, folder):
             handle = partials.create_file(temporary, must_be_new=True)
             try:
-                _write_at(handle, data, 0)
-                os.fchmod(handle, mode | 0o600)
-                os.utime(handle, ns=(time, time))
+                self._tree.write_at(handle, data, 0)
+                self._tree.set_status(handle, mode | 0o600, time)
                 self._move_into_place(
-                    name, temporary, (partials, folder), handle, lambda old: _holds_data(old, data)
+                    name, temporary, (partials, folder), handle, lambda old: self._holds_data(old, data)
                 )
             finally:
                 os.close(handle)
@@ -179,7 +180,7 @@ class SafeDir:
     def make_symlink(self, name: Name, target: str | bytes) -> bool:
         """Create a symbolic link, replacing a file or a link; false where something else has that name.
 
-        That is a folder, or what was changed here.
+        That is a folder, or what was changed here. Also false where no links can be made (`refuses_links`).
         """
         temporary = b"l%d.%d" % (os.getpid(), next(self._temporary_numbers))
         with self._open_folders(name, temporary) as (partials, folder):
@@ -189,7 +190,13 @@ class SafeDir:
                 return False
             self._places.note_link(raw, wanted)
             if not is_here:
-                partials.make_link(temporary, wanted)
+                try:
+                    partials.make_link(temporary, wanted)
+                except OSError as error:
+                    if error.errno not in _NO_LINK_ERRORS:
+                        raise
+                    self.refuses_links = True
+                    return False
                 partials.move_entry(temporary, folder, raw[-1])
             return True
 
@@ -203,7 +210,7 @@ class SafeDir:
             held = os.fstat(handle).st_size
             if held != size:
                 os.ftruncate(handle, size)
-            return handle, held > 0 or _copy_old_bytes(name[-1], folder, handle, size)
+            return handle, held > 0 or self._copy_old_bytes(name[-1], folder, handle, size)
 
     def open_growing_partial(self, name: Name, partial: bytes) -> tuple[int, int]:
         """Open the partial of a file that arrives from its start; also return the size left by an earlier attempt."""
@@ -217,17 +224,21 @@ class SafeDir:
         with _convert_errors(name):
             os.ftruncate(handle, size)
 
+    def read_partial(self, name: Name, handle: int, size: int, at: int) -> bytes:
+        """Return up to ``size`` bytes of a partial from ``at``; none at its end."""
+        with _convert_errors(name):
+            return self._tree.read_at(handle, size, at)
+
     def write_partial(self, name: Name, handle: int, data: memoryview, at: int) -> None:
         with _convert_errors(name):
-            _write_at(handle, data, at)
+            self._tree.write_at(handle, data, at)
 
     def commit_partial(self, name: Name, partial: bytes, handle: int, mode: int, time: int) -> None:
         """Rename a complete partial to its final name; delete the partials of the file's other versions."""
         with self._open_folders(name) as (partials, folder):
-            os.fchmod(handle, mode | 0o600)
-            os.utime(handle, ns=(time, time))
+            self._tree.set_status(handle, mode | 0o600, time)
             self._move_into_place(
-                name, partial, (partials, folder), handle, lambda old: _hold_same(old, handle)
+                name, partial, (partials, folder), handle, lambda old: self._hold_same(old, handle)
             )
             for entry in partials.list_entries():
                 if os.fsencode(entry.name).startswith(partial[:20]):
@@ -236,6 +247,39 @@ class SafeDir:
     def delete_partial(self, partial: bytes) -> None:
         with suppress(OSError):
             self._open_partials().delete_file(partial)
+
+    def _holds_data(self, file: int, data: memoryview) -> bool:
+        return os.fstat(file).st_size == len(data) and self._tree.read_at(file, len(data) + 1, 0) == data
+
+    def _hold_same(self, one: int, other: int) -> bool:
+        """Return whether two open files have the same content."""
+        if os.fstat(one).st_size != os.fstat(other).st_size:
+            return False
+        at = 0
+        while data := self._tree.read_at(one, _READ_SIZE, at):
+            if self._tree.read_at(other, len(data), at) != data:
+                return False
+            at += len(data)
+        return True
+
+    def _copy_old_bytes(self, base: str | bytes, folder: OpenFolder, file: int, size: int) -> bool:
+        """Copy the old file's content into the empty partial, holes as holes; false when there is none."""
+        try:
+            old = folder.open_file(base)
+        except OSError:
+            return False
+        try:
+            status = os.fstat(old)
+            if not stat.S_ISREG(status.st_mode) or not status.st_size:
+                return False
+            at, left = 0, min(size, status.st_size)
+            while left and (data := self._tree.read_at(old, min(left, _READ_SIZE), at)):
+                if data.count(0) != len(data):
+                    self._tree.write_at(file, memoryview(data), at)
+                at, left = at + len(data), left - len(data)
+            return True
+        finally:
+            os.close(old)
 
 
 @contextmanager
@@ -269,45 +313,3 @@ def _make_write_error(name: Name, error: OSError) -> TransferError:
     return TransferError(
         _("{name} cannot be written here: {why}").format(name=_format_name(name), why=describe_error(error))
     )
-
-
-def _write_at(handle: int, data: memoryview, at: int) -> None:
-    done = 0
-    while done < len(data):
-        done += os.pwrite(handle, data[done:], at + done)
-
-
-def _holds_data(handle: int, data: memoryview) -> bool:
-    return os.fstat(handle).st_size == len(data) and os.pread(handle, len(data) + 1, 0) == data
-
-
-def _hold_same(one: int, other: int) -> bool:
-    """Return whether two open files have the same content."""
-    if os.fstat(one).st_size != os.fstat(other).st_size:
-        return False
-    at = 0
-    while data := os.pread(one, _READ_SIZE, at):
-        if os.pread(other, len(data), at) != data:
-            return False
-        at += len(data)
-    return True
-
-
-def _copy_old_bytes(base: str | bytes, folder: OpenFolder, handle: int, size: int) -> bool:
-    """Copy the old file's content into the empty partial, holes as holes; false when there is none."""
-    try:
-        old = folder.open_file(base)
-    except OSError:
-        return False
-    try:
-        status = os.fstat(old)
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
-            return False
-        at, left = 0, min(size, status.st_size)
-        while left and (data := os.pread(old, min(left, _READ_SIZE), at)):
-            if data.count(0) != len(data):
-                _write_at(handle, memoryview(data), at)
-            at, left = at + len(data), left - len(data)
-        return True
-    finally:
-        os.close(old)

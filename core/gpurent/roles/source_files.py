@@ -36,6 +36,11 @@ class SourceFile:
         with self._tree.open_folder(self._folder) as folder:
             return folder.stat_entry(self._base)
 
+    def find_mode(self, mode: int) -> int:
+        """Return the permissions that it gets on a machine; ``mode``: those of its status."""
+        with self._tree.open_folder(self._folder) as folder:
+            return folder.find_mode(self._base, mode)
+
     def read_link(self) -> bytes:
         with self._tree.open_folder(self._folder) as folder:
             return folder.read_link(self._base)

@@ -29,6 +29,7 @@ class FileProblem(Enum):
     DUPLICATE = "duplicate"
     IN_THE_WAY = "in-the-way"
     NAME_TAKEN = "name-taken"
+    NO_LINKS = "no-links"
 
     @property
     def text(self) -> str:
@@ -48,6 +49,7 @@ _PROBLEM_TEXTS = {
     FileProblem.IN_THE_WAY: N_(
         "symbolic link not created: a folder, or a file that was changed here, has this name"
     ),
+    FileProblem.NO_LINKS: N_("symbolic link not created: this computer allows none here"),
     FileProblem.NAME_TAKEN: N_(
         "symbolic link not created: a file or folder with this name already exists on the machine"
     ),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gpurent.domain.transfer import PullRequest, PushRequest
-from gpurent.infra.platform.posix.local_files import PosixFiles
+from gpurent.infra.platform.local_files import make_local_files
 from gpurent.roles.safe_dir import SafeDir, open_safe_dir
 from gpurent.roles.source_files import SourceFiles
 
-LOCAL_FILES = PosixFiles()
+LOCAL_FILES = make_local_files()
 
 
 def open_target(request: PullRequest) -> SafeDir:

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import make_private_folder
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.infra.ssh.connector import SshConnector
 from gpurent.testing.sandbox.machines import (

@@ -111,8 +111,8 @@ COMMAND_ROOTS = (
         edits=(
             Edit(
                 f"{_CLI}/main.py",
-                'if isinstance(stream, TextIOWrapper) and stream.errors == "strict":',
-                'if isinstance(stream, TextIOWrapper) and stream.errors == "":',
+                'elif stream.errors == "strict":',
+                'elif stream.errors == "":',
             ),
         ),
         tests=(f"{_SIGNALS}::test_output_that_cannot_be_shown_ends_nothing",),
@@ -178,9 +178,9 @@ COMMAND_ROOTS = (
         summary="SIGTERM and SIGHUP end a command without a word",
         edits=(
             Edit(
-                f"{_CLI}/interrupts.py",
-                "STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)",
-                "STOP_SIGNALS = (signal.SIGINT,)",
+                "core/gpurent/infra/platform/posix/terminal.py",
+                "= (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)",
+                "= (signal.SIGINT,)",
             ),
         ),
         tests=(

@@ -62,7 +62,7 @@ COMPUTER_ROOTS = (
             ),
             Edit(
                 "core/gpurent/infra/sandbox_handle.py",
-                "return find_listener_uid(urlsplit(url).port or 0) == os.getuid()",
+                "return is_own_listener(urlsplit(url).port or 0)",
                 "return True",
             ),
         ),
@@ -78,7 +78,7 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 f"{_POSIX}/system.py",
-                "        check_private_mode(path, found)\n        return file.read()",
+                "        check_private_file(path, file.fileno())\n        return file.read()",
                 "        return file.read()",
             ),
         ),
@@ -122,10 +122,10 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 _CHILDREN,
-                'for folder in given.split(os.pathsep) if folder.startswith("/")]',
+                "for folder in given.split(os.pathsep) if _is_absolute(folder)]",
                 "for folder in given.split(os.pathsep)]",
             ),
-            Edit(_CHILDREN, 'if path.startswith("/") and os.access', "if os.access"),
+            Edit(_CHILDREN, "if _is_absolute(path) and os.access", "if os.access"),
         ),
         tests=(f"{_STARTED}::test_a_program_of_the_current_folder_is_not_run",),
     ),
@@ -205,8 +205,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/config/config_access.py",
-                "if not found.st_mode & 0o077:",
-                "if found.st_mode:",
+                "if not is_shared(path):",
+                "if path.exists():",
             ),
         ),
         tests=(
@@ -233,8 +233,8 @@ COMPUTER_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/infra/ssh/connector.py",
-                "            check_private_mode(path, os.fstat(file.fileno()))\n",
-                "            os.fstat(file.fileno())\n",
+                "            check_private_file(path, file.fileno())\n",
+                "",
             ),
         ),
         tests=("tests/security/test_own_files.py::test_an_open_key_file_is_not_used",),

@@ -186,8 +186,8 @@ MACHINE_FAULTS = (
         "test_a_tree_is_pushed_and_pulled_unchanged",
         (
             "push.py",
-            "asyncssh.SFTPAttrs(permissions=item.mode, atime=item.mtime, mtime=item.mtime)",
-            "asyncssh.SFTPAttrs(permissions=item.mode)",
+            "asyncssh.SFTPAttrs(permissions=mode, atime=item.mtime, mtime=item.mtime)",
+            "asyncssh.SFTPAttrs(permissions=mode)",
         ),
     ),
     seed(

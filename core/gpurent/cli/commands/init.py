@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from datetime import UTC, datetime, timedelta
@@ -46,6 +45,7 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
         write_new_file,
     )
     from gpurent.composition.projects import trusted_projects
+    from gpurent.composition.users import get_user_number
 
     folder = Path.cwd()
     path, ignored = folder / PROJECT_FILE, folder / ".gpurentignore"
@@ -59,7 +59,7 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
     text = render_project_file(values)
     # Write nothing that `gpurent run` would reject.
     now = datetime.now(UTC)
-    project = parse_project_file(path, text.encode(), now, Path.home().resolve(), os.getuid())
+    project = parse_project_file(path, text.encode(), now, Path.home().resolve(), get_user_number())
     check_trip(app.registry, make_trip_spec(project.values))
     write_new_file(path, text, force=force)
     trusted_projects().trust(project, now)

@@ -13,10 +13,13 @@ from gpurent.locale import _
 
 
 @click.command("completion")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
     """Print the completion script for SHELL; for bash put `eval "$(gpurent completion bash)"` into ~/.bashrc."""
+    if shell == "powershell":
+        import gpurent.cli.powershell_completion  # noqa: F401 - registers itself
+
     made = get_completion_class(shell)
     if made is None:
         raise UsageError(_("no completion available for {shell}").format(shell=shell))

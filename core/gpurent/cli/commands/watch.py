@@ -15,7 +15,7 @@ from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.output import write_line, write_text
 from gpurent.composition import autostart
 from gpurent.composition.system import data_folder
-from gpurent.errors import UnavailableError
+from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import N_, _, join_clauses, join_list
 from gpurent.locale.foreign_text import describe_error
 
@@ -168,17 +168,35 @@ def _describe_actions(result: GuardResult) -> list[str]:
 _kind_option = click.option(
     "--as",
     "kind",
-    type=click.Choice(("systemd", "timer", "launchd", "cron")),
+    type=click.Choice(("systemd", "timer", "launchd", "cron", "task")),
     help=_("What starts the guard (default: what this system has)."),
 )
+
+
+_SYSTEM: str = sys.platform
+_SYSTEMS = {"systemd": "linux", "timer": "linux", "launchd": "darwin", "task": "win32"}
+_SYSTEM_TITLES = {"linux": "Linux", "darwin": "macOS", "win32": "Windows"}
 
 
 def _resolve_kind(kind: str | None) -> str:
     if kind:
         return kind
-    if sys.platform == "darwin":
-        return "launchd"
+    if _SYSTEM in ("darwin", "win32"):
+        return "launchd" if _SYSTEM == "darwin" else "task"
     return "systemd" if Path("/run/systemd/system").is_dir() else "cron"
+
+
+def _check_kind(kind: str) -> None:
+    """Raise `UsageError` for what this system does not have: nobody would start the guard then."""
+    needed = _SYSTEMS.get(kind, _SYSTEM)
+    if needed == _SYSTEM and not (kind == "cron" and _SYSTEM == "win32"):
+        return
+    raise UsageError(
+        _("{kind} does not start anything on {system}; the guard would not run").format(
+            kind=kind, system=_SYSTEM_TITLES.get(_SYSTEM, _SYSTEM)
+        ),
+        hint=f"gpurent watch install --as {_resolve_kind(None)}",
+    )
 
 
 @watch_command.command("install")
@@ -196,7 +214,17 @@ def install_command(kind: str | None, only_print: bool) -> None:
         environment=autostart.select_environment({**os.environ, "GPURENT_HOME": str(home)}),
         log=home / "watch.log",
     )
-    if chosen == "cron":
+    if not only_print:
+        _check_kind(chosen)
+    if chosen == "task":
+        from gpurent.cli import task_scheduler
+
+        text = task_scheduler.make_task(start, home)
+        if only_print:
+            write_text(text, nl=False)
+            return
+        write_line(_("Written: {path}").format(path=task_scheduler.register_task(text, home)))
+    elif chosen == "cron":
         line = autostart.make_cron_line(start)
         if only_print:
             write_text(line, nl=False)
@@ -225,6 +253,7 @@ def _format_next_steps(kind: str) -> str:
     hints = {
         "launchd": "launchctl bootstrap gui/$(id -u) ~/Library/LaunchAgents/gpurent.watch.plist",
         "cron": _("The guard now runs every five minutes."),
+        "task": _("The guard now runs every five minutes, while you are logged on."),
     }
     systemd = "\n".join(
         (
@@ -233,7 +262,12 @@ def _format_next_steps(kind: str) -> str:
         )
     )
     text = hints.get(kind, systemd)
-    if os.environ.get("GPURENT_PASSPHRASE"):
+    if os.environ.get("GPURENT_PASSPHRASE") and kind == "task":
+        text += "\n" + _(
+            "Your passphrase was not written, and without it the guard cannot read the vault. Run it yourself:"
+            " gpurent watch"
+        )
+    elif os.environ.get("GPURENT_PASSPHRASE"):
         text += "\n" + _(
             "Your passphrase was not written. Pass it to the guard as GPURENT_PASSPHRASE, for example"
             " with: systemctl --user edit gpurent-watch.service"
@@ -246,6 +280,12 @@ def _format_next_steps(kind: str) -> str:
 def uninstall_command(kind: str | None) -> None:
     """Undo install. A running guard keeps running until it is stopped."""
     chosen = _resolve_kind(kind)
+    if chosen == "task":
+        from gpurent.cli import task_scheduler
+
+        removed = task_scheduler.delete_task(data_folder().absolute())
+        write_line(_("Removed from Task Scheduler.") if removed else _("Nothing to uninstall."))
+        return
     if chosen == "cron":
         _set_cron_line("")
         write_line(_("Removed from the crontab."))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 
 from gpurent.errors import UsageError
+from gpurent.infra.platform.system import (
+    is_own_file,
+    is_shared,
+    is_writable_by_others,
+    make_private,
+    suggest_private_access,
+)
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 
@@ -16,18 +21,17 @@ def protect_config(path: Path, *, has_secrets: bool) -> None:
 
     Raises `UsageError` if others can change it, or read a password in it, and it is not for us to mend that.
     """
-    found = path.stat()
-    if not found.st_mode & 0o077:
+    if not is_shared(path):
         return
-    if found.st_uid == os.getuid() and not path.is_symlink():
+    if is_own_file(path) and not path.is_symlink():
         try:
-            path.chmod(0o600)
+            make_private(path)
         except OSError as error:
             text = _("{path} is accessible to other users, which could not be changed: {why}")
             raise UsageError(text.format(path=path, why=describe_error(error))) from None
         return
-    hint = f"chmod 600 {shlex.quote(str(path.resolve()))}"
-    if found.st_mode & 0o022:
+    hint = suggest_private_access(path.resolve())
+    if is_writable_by_others(path):
         raise UsageError(_("other users can change {path}").format(path=path), hint=hint)
     if has_secrets:
         raise UsageError(

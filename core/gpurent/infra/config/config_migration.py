@@ -20,7 +20,7 @@ from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.errors import UsageError
 from gpurent.infra.config.config_file import find_section
 from gpurent.infra.config.toml_file import TomlFile, find_line, read_bytes
-from gpurent.infra.platform.posix.system import replace_file, write_new_private_file
+from gpurent.infra.platform.system import replace_file, write_new_private_file
 from gpurent.locale import _, join_list
 
 log = logging.getLogger(__name__)

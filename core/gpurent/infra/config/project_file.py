@@ -16,7 +16,7 @@ from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, PROJECT_FILE, TRIP_FIELDS
 from gpurent.errors import UsageError
 from gpurent.infra.config.toml_file import TomlFile, read_with_owner
-from gpurent.infra.platform.posix.system import replace_file
+from gpurent.infra.platform.system import is_own_file, replace_file
 from gpurent.locale import _, join_list
 from gpurent.locale.foreign_text import describe_error
 
@@ -47,7 +47,7 @@ def find_project_file(start: Path, home: Path) -> Path | None:
 
 def _is_usable_file(path: Path, *, anybody: bool) -> bool:
     try:
-        return path.is_file() and not path.is_symlink() and (anybody or path.stat().st_uid == os.getuid())
+        return path.is_file() and not path.is_symlink() and (anybody or is_own_file(path))
     except OSError:
         return False
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.errors import UsageError
+from gpurent.infra.platform.system import find_file_owner, open_settings_file
 from gpurent.locale import _, join_list
 from gpurent.locale.foreign_text import describe_error, quote_text
 
@@ -29,14 +30,13 @@ def read_bytes(path: Path) -> bytes:
 def read_with_owner(path: Path) -> tuple[bytes, int]:
     """As `read_bytes`, with the number of the user whose file it is."""
     try:
-        # O_NONBLOCK: opening a pipe would block.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(open_settings_file(path), "rb") as file:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):  # a device has no end
                 raise UsageError(_("{path} is not a regular file").format(path=path))
             if found.st_size > MAX_FILE_BYTES:
                 raise UsageError(_("{path} is too large for a settings file").format(path=path))
-            return file.read(MAX_FILE_BYTES), found.st_uid
+            return file.read(MAX_FILE_BYTES), find_file_owner(file.fileno())
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from gpurent.domain.project import ProjectFile, ProjectTrust, TrustRecord
-from gpurent.infra.platform.posix.system import (
+from gpurent.infra.platform.system import (
     make_private_folder,
     make_storage_error,
     read_private_file,

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import define
 
 from gpurent.errors import UsageError
-from gpurent.infra.platform.posix.local_files import PosixFiles
+from gpurent.infra.platform.local_files import make_local_files
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
 
@@ -25,7 +25,7 @@ class RecordingFile:
     def create(cls, path: Path) -> RecordingFile:
         """Create the file; raises `UsageError` if anything is there already, a link too, or if it cannot be made."""
         try:
-            tree = PosixFiles().open_tree(path.absolute().parent)
+            tree = make_local_files().open_tree(path.absolute().parent)
             try:
                 handle = tree.open_folder(()).create_file(path.name, must_be_new=True)
             finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.errors import StorageError, UsageError
-from gpurent.infra.platform.posix.system import sync_folder
+from gpurent.infra.platform.system import create_private_file, make_private, replace_path, sync_folder
 from gpurent.infra.sqlite.database_errors import converted_errors, make_moved_error
 from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS, MigrationPart
@@ -40,6 +40,7 @@ class Database:
                 self._check_version()
                 self._db.execute("PRAGMA journal_mode=DELETE")
                 self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA fullfsync=ON")  # macOS: as far as the disk itself
                 self._db.execute("PRAGMA foreign_keys=ON")
                 # The guard lives for weeks with several connections: each would keep 2 MB of pages.
                 self._db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
@@ -114,14 +115,14 @@ class Database:
         part = target.with_name(f"{target.name}.{os.getpid()}.part")
         for stale in (part, part.with_name(f"{part.name}-journal")):
             stale.unlink(missing_ok=True)
-        _create_file(part)
+        create_private_file(part)
         with closing(sqlite3.connect(part)) as copy:
             self._db.backup(copy)
             same = _read_version(copy) == version
         # Another process may have migrated the file meanwhile; it made the backup, and removed this one.
         if same:
             with suppress(FileNotFoundError):
-                part.replace(target)
+                replace_path(part, target)
             sync_folder(target.parent)
         else:
             part.unlink(missing_ok=True)
@@ -163,9 +164,9 @@ class Database:
 def _connect(path: Path) -> sqlite3.Connection:
     try:
         if not path.exists():
-            _create_file(path)
-        elif path.stat().st_mode & 0o077:
-            path.chmod(0o600)
+            create_private_file(path)
+        else:
+            make_private(path)
     except OSError as error:
         text = _("{path}: {why}").format(path=path, why=describe_error(error))
         raise StorageError(
@@ -195,10 +196,6 @@ def _copy_into_memory(path: Path) -> sqlite3.Connection:
         except sqlite3.Error:
             made.close()
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-
-
-def _create_file(path: Path) -> None:
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
 
 
 def _read_version(db: sqlite3.Connection) -> int:

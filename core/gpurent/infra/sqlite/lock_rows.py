@@ -6,6 +6,7 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from gpurent.infra.platform.system import get_computer_name
 from gpurent.infra.sqlite.sql_access import TableAccess
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def record_owner(database: TableAccess, name: str, command: str, taken_at: str) 
     database.execute(
         "INSERT INTO locks VALUES (?, 1, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET token = token + 1,"
         " process = excluded.process, host = excluded.host, command = excluded.command, taken_at = excluded.taken_at",
-        (name, os.getpid(), os.uname().nodename, command, taken_at),
+        (name, os.getpid(), get_computer_name(), command, taken_at),
     )
     return find_token(database, name)
 

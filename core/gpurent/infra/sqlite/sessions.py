@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define
 
 from gpurent.errors import BusyError, LockLost, StorageError
-from gpurent.infra.platform.posix.file_locks import FileLock, FileLocks
+from gpurent.infra.platform.file_locks import FileLock, FileLocks
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.lock_rows import find_owner, find_token, record_owner
 from gpurent.locale import _

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from gpurent.domain.lease import OVER_STATES, Lease
 from gpurent.errors import StorageError
-from gpurent.infra.platform.posix.file_locks import FileLocks
+from gpurent.infra.platform.file_locks import FileLocks
 from gpurent.infra.sqlite.codec import dumps, loads
 from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.order_rows import OrderRows

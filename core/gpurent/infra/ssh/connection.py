@@ -6,11 +6,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
-import termios
-import tty
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +16,13 @@ from attrs import define, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
+from gpurent.infra.platform.terminal import (
+    USUAL_TERMINAL_TYPE,
+    TerminalOutput,
+    raw_terminal,
+    read_input,
+    watch_size,
+)
 from gpurent.infra.ssh.run_command import abort_process, communicate
 from gpurent.infra.ssh.sessions import Sessions
 from gpurent.locale import _
@@ -31,6 +35,28 @@ from gpurent.roles.transfer_errors import connection_lost_error
 T = TypeVar("T")
 MAX_SAID = 300
 TERMINAL_TIMEOUT = 15.0
+_MAX_INPUT_BYTES = 65536
+# As machines number the signals of SSH, whatever this computer does.
+_SIGNAL_NUMBERS = {
+    "HUP": 1,
+    "INT": 2,
+    "QUIT": 3,
+    "ILL": 4,
+    "TRAP": 5,
+    "ABRT": 6,
+    "BUS": 7,
+    "FPE": 8,
+    "KILL": 9,
+    "USR1": 10,
+    "SEGV": 11,
+    "USR2": 12,
+    "PIPE": 13,
+    "ALRM": 14,
+    "TERM": 15,
+    "XCPU": 24,
+    "XFSZ": 25,
+    "SYS": 31,
+}
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
 
@@ -89,7 +115,7 @@ class AsyncsshConnection:
 
     async def _find_terminal_type(self) -> str:
         """Return our terminal's type if the machine knows it, else one that it knows."""
-        wanted = os.environ.get("TERM") or COMMON_TYPE
+        wanted = os.environ.get("TERM") or USUAL_TERMINAL_TYPE
         if wanted in KNOWN_TYPES:
             return wanted
         try:
@@ -123,7 +149,7 @@ class AsyncsshConnection:
         """Return the exit status as a shell reports it: 128 or more if a signal ended the command."""
         ended_by = process.exit_signal
         if ended_by is not None:
-            return 128 + getattr(signal, f"SIG{ended_by[0]}", 0)
+            return 128 + _SIGNAL_NUMBERS.get(ended_by[0], 0)
         if process.exit_status is None:
             raise self._lost_error()
         return process.exit_status
@@ -151,20 +177,6 @@ class AsyncsshConnection:
         return connection_lost_error(self.endpoint, describe_error(error) if error is not None else "")
 
 
-@contextlib.contextmanager
-def raw_terminal(handle: int) -> Iterator[None]:
-    """Put the terminal into raw mode, and always restore it."""
-    if not os.isatty(handle):
-        yield
-        return
-    before = termios.tcgetattr(handle)
-    try:
-        tty.setraw(handle)
-        yield
-    finally:
-        termios.tcsetattr(handle, termios.TCSADRAIN, before)
-
-
 def _read_terminal_size() -> tuple[int, int]:
     """Return columns and rows of the terminal itself: COLUMNS and LINES stay as they are when it is resized."""
     try:
@@ -176,69 +188,33 @@ def _read_terminal_size() -> tuple[int, int]:
 
 async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
     """Attach our terminal to ``process`` until it ends; return its exit status, None if the connection was dropped."""
-    stdin, stdout, stderr = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    loop, has_terminal = asyncio.get_running_loop(), os.isatty(stdin)
-    if has_terminal:
-        loop.add_signal_handler(signal.SIGWINCH, lambda: process.change_terminal_size(*_read_terminal_size()))
-    with raw_terminal(stdin):
+    stdin = sys.stdin.fileno()
+    with contextlib.ExitStack() as held:
+        if os.isatty(stdin):
+            held.enter_context(watch_size(process.change_terminal_size))
+        held.enter_context(raw_terminal(stdin))
         feeding = asyncio.create_task(_forward_input(process, stdin))
         try:
             await asyncio.gather(
-                _forward_output(process.stdout, stdout), _forward_output(process.stderr, stderr)
+                _forward_output(process.stdout, TerminalOutput(1)),
+                _forward_output(process.stderr, TerminalOutput(2)),
             )
             await process.wait_closed()
         finally:
             feeding.cancel()
-            if has_terminal:
-                loop.remove_signal_handler(signal.SIGWINCH)
     return process.exit_status
 
 
-async def _forward_input(process: asyncssh.SSHClientProcess[bytes], handle: int) -> None:
-    loop = asyncio.get_running_loop()
+async def _forward_input(process: asyncssh.SSHClientProcess[bytes], file: int) -> None:
     try:
-        while True:
-            data = await _read_input(loop, handle)
-            if not data:
-                process.stdin.write_eof()
-                return
+        while data := await read_input(file, _MAX_INPUT_BYTES):
             process.stdin.write(data)
             await process.stdin.drain()
-    except PermissionError:
-        # A regular file as stdin cannot be polled, and need not be.
-        process.stdin.write(await asyncio.to_thread(_read_all, handle))
         process.stdin.write_eof()
     except (BrokenPipeError, asyncssh.Error):
         return
 
 
-async def _read_input(loop: asyncio.AbstractEventLoop, handle: int) -> bytes:
-    """Return the next input. It is read in the event loop's own callback: later, reading might block."""
-    arrived: asyncio.Future[bytes] = loop.create_future()
-
-    def take() -> None:
-        loop.remove_reader(handle)
-        try:
-            arrived.set_result(os.read(handle, 65536))
-        except OSError as error:
-            arrived.set_exception(error)
-
-    loop.add_reader(handle, take)
-    try:
-        return await arrived
-    finally:
-        loop.remove_reader(handle)
-
-
-def _read_all(handle: int) -> bytes:
-    found = bytearray()
-    while chunk := os.read(handle, 1 << 20):
-        found += chunk
-    return bytes(found)
-
-
-async def _forward_output(stream: asyncssh.SSHReader[bytes], handle: int) -> None:
+async def _forward_output(stream: asyncssh.SSHReader[bytes], output: TerminalOutput) -> None:
     while chunk := await stream.read(65536):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(handle, view) :]
+        output.write(chunk)

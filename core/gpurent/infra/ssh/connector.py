@@ -5,7 +5,6 @@ Of the user's own files, only a private key may be used, for the first login.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from attrs import frozen
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.errors import UsageError
-from gpurent.infra.platform.posix.system import check_private_mode, make_private_folder, write_private_file
+from gpurent.infra.platform.system import check_private_file, make_private_folder, write_private_file
 from gpurent.infra.ssh.lease_files import LeaseFiles, SshTarget
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error
@@ -168,7 +167,7 @@ async def load_private_key(
 def _read_key_file(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            check_private_mode(path, os.fstat(file.fileno()))
+            check_private_file(path, file.fileno())
             data = file.read(MAX_KEY_BYTES)
     except OSError as error:
         raise UsageError(

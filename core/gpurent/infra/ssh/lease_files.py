@@ -12,7 +12,7 @@ from attrs import frozen
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import UnavailableError
-from gpurent.infra.platform.posix.system import read_private_file, write_private_file
+from gpurent.infra.platform.system import read_private_file, write_private_file
 from gpurent.locale import _
 from gpurent.ports.connection import CommandResult
 

@@ -12,7 +12,7 @@ from attrs import frozen
 from gpurent.domain.access import Endpoint
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError
-from gpurent.infra.platform.posix.system import read_private_file, write_private_file
+from gpurent.infra.platform.system import read_private_file, write_private_file
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.infra.ssh.host_keys import CONNECT_ERRORS, make_host_key_error
 from gpurent.infra.ssh.lease_files import LeaseFiles, known_hosts_name

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from attrs import frozen
 
+from gpurent.child_processes import read_secret_pipe
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.secret import Secret
 from gpurent.infra.vault.file_vault import MIN_PASSPHRASE_LENGTH, FileVault
@@ -28,9 +27,7 @@ def _read_pipe(number: str) -> str:
     if not number.isdecimal() or int(number) < 3:
         return ""
     try:
-        if not stat.S_ISFIFO(os.fstat(int(number)).st_mode):
-            return ""
-        return os.read(int(number), 1 << 16).decode()
+        return read_secret_pipe(int(number)).decode()
     except OSError:
         return ""
 

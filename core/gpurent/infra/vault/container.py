@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from gpurent.errors import StorageError
-from gpurent.infra.platform.posix.system import (
+from gpurent.infra.platform.file_locks import hold_file_lock
+from gpurent.infra.platform.system import (
     delete_partial_files,
     make_storage_error,
     read_private_file,
@@ -34,15 +33,12 @@ class VaultContainer:
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
-        try:
-            handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise make_storage_error(self._lock_path, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            try:
+                held.enter_context(hold_file_lock(self._lock_path))
+            except OSError as error:
+                raise make_storage_error(self._lock_path, error) from error
             yield
-        finally:
-            os.close(handle)
 
     def read(self) -> dict[str, Any]:
         """Return the content, empty if there is no file; raises `StorageError` if it is damaged."""

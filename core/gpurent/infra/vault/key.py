@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from gpurent.errors import StorageError
-from gpurent.infra.platform.posix.system import (
+from gpurent.infra.platform.system import (
     delete_partial_files,
     make_storage_error,
     read_private_file,

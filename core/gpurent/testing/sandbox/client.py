@@ -23,7 +23,7 @@ from gpurent.child_processes import (
 )
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.infra.platform.posix.socket_owner import find_listener_uid
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import make_private_folder
 from gpurent.infra.sandbox_handle import HANDLE_FILE, SandboxHandle
 from gpurent.locale import _, get_language
 from gpurent.testing.load_timeouts import LoadDeadline, load_factor

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve
 
 from gpurent.infra.clock import ClockScale, ScaledClock
-from gpurent.infra.platform.posix.system import write_private_file
+from gpurent.infra.platform.system import write_private_file
 
 
 class SandboxClock(ScaledClock):

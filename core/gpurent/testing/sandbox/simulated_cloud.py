@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from attrs import define, evolve, frozen
 
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import make_private_folder
 from gpurent.infra.registry.registry import EntryPointRegistry
 from gpurent.infra.sandbox_handle import HANDLE_FILE, MAIL_SERVICE_NAME, SANDBOX_VARIABLE, SandboxHandle
 from gpurent.roles.entries import SimulatorEntry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -79,10 +80,13 @@ def _check_folder(folder: Path) -> None:
         raise _make_error(folder, _("{name} is not a folder").format(name=existing))
     if not os.access(existing, os.W_OK | os.X_OK):
         raise _make_error(folder, _("no permission to write to {name}").format(name=existing))
-    flags = os.statvfs(existing)
-    if flags.f_flag & os.ST_RDONLY:
-        raise _make_error(folder, _("{name} is on a read-only disk").format(name=existing))
-    if shutil.disk_usage(existing).free < MIN_FREE_BYTES or (flags.f_files and not flags.f_favail):
+    is_full = shutil.disk_usage(existing).free < MIN_FREE_BYTES
+    if sys.platform != "win32":  # there, writing itself tells
+        disk = os.statvfs(existing)
+        if disk.f_flag & os.ST_RDONLY:
+            raise _make_error(folder, _("{name} is on a read-only disk").format(name=existing))
+        is_full = is_full or bool(disk.f_files and not disk.f_favail)
+    if is_full:
         raise _make_error(folder, _("the disk of {name} is full").format(name=existing))
 
 

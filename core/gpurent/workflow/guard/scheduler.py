@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from signal import SIGTERM
 
@@ -323,7 +323,8 @@ def has_clock_jumped(clock: ProviderClock, before: datetime, after: datetime, re
 async def run_until_terminated(work: Coroutine[object, object, None]) -> None:
     """Run ``work`` until it ends or SIGTERM arrives, which counts as success."""
     task = asyncio.ensure_future(work)
-    asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)
+    with suppress(NotImplementedError):  # Windows tells nobody before it ends a process
+        asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)
     try:
         await task
     except asyncio.CancelledError:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
+import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpurent.api import ExportedLease, UsageError
@@ -21,12 +22,14 @@ _BLOCK_PATTERN = re.compile(
 )
 CONFIG_NAME = "gpurent_config"
 BACKUP_NAME = "config.before-gpurent"
+_BINARY = getattr(os, "O_BINARY", 0)
+_LOCK_RETRY_SECONDS = 0.05
 INCLUDE_COMMENT = "# gpurent: the next line makes ssh read the leases"
 
 
 def quote_path(path: Path) -> str:
     """Quote ``path`` as one argument in an ssh config; quotes, backslashes and percent tokens are escaped."""
-    text = str(path)
+    text = path.as_posix()  # ssh on Windows takes slashes too
     if not text.isprintable() or "${" in text:
         raise UsageError(_("ssh cannot handle the characters in this path: {path!r}").format(path=text))
     for plain, escaped in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%")):
@@ -101,9 +104,8 @@ class SshConfigFolder:
     def lock(self) -> Iterator[None]:
         """Lock our file against other processes."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        handle = _lock_folder(self.folder)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)
@@ -164,16 +166,33 @@ class SshConfigFolder:
         return self.user_config.stat().st_mode & 0o777 if self.user_config.exists() else 0o600
 
 
+def _lock_folder(folder: Path) -> int:
+    """Wait for the lock of ``folder``; return the handle that holds it until it is closed, or its process ends."""
+    if sys.platform == "win32":
+        while True:
+            with suppress(FileExistsError, PermissionError):
+                # Windows deletes the file together with its last handle.
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_TEMPORARY
+                return os.open(folder / f"{CONFIG_NAME}.lock", flags)
+            time.sleep(_LOCK_RETRY_SECONDS)
+    else:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        return handle
+
+
 def _replace_file(path: Path, data: bytes, mode: int) -> None:
     """Atomically replace the content of ``path`` with ``data``."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
+        partial.chmod(mode)
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)

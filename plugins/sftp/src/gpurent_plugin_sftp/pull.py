@@ -77,7 +77,8 @@ async def _pull_files(
             # Create the links last, so that nothing can be written through them.
             for name, goal in await walk.read_links():
                 if not target.make_symlink(name, goal):
-                    walk.skip_name("/".join(name), FileProblem.IN_THE_WAY.text, SkipKind.LINK)
+                    why = FileProblem.NO_LINKS if target.refuses_links else FileProblem.IN_THE_WAY
+                    walk.skip_name("/".join(name), why.text, SkipKind.LINK)
     if puller.failures:
         raise download_failures_error(puller.failures)
     if walk.missing_sources:
@@ -184,10 +185,9 @@ class SftpPuller:
         The digest is empty if the remote file has changed.
         """
         digest, at = sha256(), 0
-        with self._target.convert_errors(file.name):
-            while data := os.pread(handle, CHUNK_SIZE, at):
-                digest.update(data)
-                at += len(data)
+        while data := self._target.read_partial(file.name, handle, CHUNK_SIZE, at):
+            digest.update(data)
+            at += len(data)
         self._silence_timeout.reset()  # reading our own disk is not silence of the remote side
         self.resumed += at
         self._progress.advance(at, file.relative_path)

@@ -84,7 +84,8 @@ class SftpPusher:
                 await self._make_link(item)
         for folder in reversed(folders):
             await self._sftp.setstat(
-                self._final_path(folder), asyncssh.SFTPAttrs(permissions=folder.mode | 0o700)
+                self._final_path(folder),
+                asyncssh.SFTPAttrs(permissions=folder.file.find_mode(folder.mode) | 0o700),
             )
         if self.failures:
             raise upload_failures_error([(escape_name(name), why) for name, why in self.failures])
@@ -201,8 +202,12 @@ class SftpPusher:
         async with self._in_flight:
             part = f"{PARTIALS_DIR}/{item.partial_name}"
             try:
+                mode = item.file.find_mode(item.mode)
+            except OSError:  # gone meanwhile
+                mode = item.mode
+            try:
                 await self._sftp.setstat(
-                    part, asyncssh.SFTPAttrs(permissions=item.mode, atime=item.mtime, mtime=item.mtime)
+                    part, asyncssh.SFTPAttrs(permissions=mode, atime=item.mtime, mtime=item.mtime)
                 )
                 await self._sftp.posix_rename(part, self._final_path(item))
             except asyncssh.SFTPError as error:

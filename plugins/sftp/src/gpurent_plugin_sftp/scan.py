@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from contextlib import suppress
 from hashlib import sha256
@@ -146,7 +147,7 @@ class FolderScan:
         """Add a file or a link in the folder ``inside``; anything else is skipped, and so is a link that leads out."""
         if stat.S_ISLNK(status.st_mode):
             target = os.fsdecode(file.read_link())
-            end = os.path.normpath(inside + target)
+            end = posixpath.normpath(inside + target)
             if target.startswith("/") or end.split("/")[0] == "..":
                 self._skip(name, describe_outside_link(escape_name(target)), SkipKind.LINK)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ if TYPE_CHECKING:
 REQUIRED_API = (1, 0)
 
 
+_SYSTEM: str = sys.platform
+
+
 def _build_backend(context: PluginContext) -> TransferBackend:
+    if _SYSTEM == "win32":
+        from gpurent_plugin_turbo.not_here import NotHereBackend
+
+        return NotHereBackend()
     from gpurent_plugin_turbo.backend import TurboBackend
 
     return TurboBackend(context.settings, context.files)
@@ -29,7 +37,7 @@ def gpurent_register_transfer() -> Sequence[TransferEntry]:
                 "parallel SSH connections, small files batched, large ones split, adaptive compression"
             ),
             build=_build_backend,
-            rank=20,
+            rank=20 if _SYSTEM != "win32" else 0,  # the others first, since it cannot
             settings=(
                 InputField(
                     name="kex_algorithms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from gpurent.testing.sandbox.client import SandboxClient
 
 
+_SYSTEM: str = sys.platform
+
+
 def default_root() -> Path:
     from platformdirs import user_data_path
 
-    return user_data_path("gpurent") / "sandbox"
+    return user_data_path("gpurent", appauthor=False) / "sandbox"
 
 
 driver_option = click.option(
@@ -42,7 +46,15 @@ root_option = click.option(
 
 
 def load_sandbox_class() -> type[SandboxClient]:
-    """Import the sandbox's client; its dependencies are an optional extra of the distribution."""
+    """Import the sandbox's client; its dependencies are an optional extra of the distribution.
+
+    Raises `UsageError` on other systems than Linux.
+    """
+    if _SYSTEM != "linux":
+        raise UsageError(
+            _("the sandbox needs Linux: the machines that it starts are Linux machines"),
+            hint=_("On Windows, use it in WSL. Everything else of gpurent works here."),
+        )
     try:
         from gpurent.testing.sandbox.client import SandboxClient
     except ImportError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,13 @@ from gpurent.roles.simulator import Evidence
 
 if TYPE_CHECKING:
     from gpurent.testing.sandbox.client import SandboxClient
+
+
+_ASSIGNMENTS: dict[str, Callable[[str, str], str]] = {
+    "sh": lambda name, value: f"export {name}={shlex.quote(value)}",
+    "powershell": lambda name, value: f"$env:{name} = '" + value.replace("'", "''") + "'",
+    "cmd": lambda name, value: f'set "{name}={value}"',
+}
 
 
 @sandbox_command.command()
@@ -126,12 +134,19 @@ def _status_text(state: dict[str, Any]) -> str:
     default=None,
     help=_("Folder for gpurent's state in the sandbox."),
 )
-def env_command(root: Path | None, home: Path | None) -> None:
+@click.option(
+    "--shell",
+    type=click.Choice(tuple(_ASSIGNMENTS)),
+    default="sh",
+    show_default=True,
+    help=_("The shell that evaluates it."),
+)
+def env_command(root: Path | None, home: Path | None, shell: str) -> None:
     """Print what a shell has to evaluate to use the sandbox."""
     found = get_sandbox(root)
     folder = (home or found.root / "home").absolute()
     for name, value in sorted(found.environment(folder).items()):
-        write_line(f"export {name}={shlex.quote(value)}")
+        write_line(_ASSIGNMENTS[shell](name, value))
 
 
 @sandbox_command.command("login")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
 
 from gpurent.errors import StorageError
-from gpurent.infra.platform.posix.system import make_private_folder, make_storage_error
+from gpurent.infra.platform.posix import system
+from gpurent.infra.platform.storage_errors import make_storage_error
+
+assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
 
 
 @frozen
@@ -52,9 +58,20 @@ class FileLocks:
         """Open the file, which a read-only data folder must have already. Raises `StorageError` if that fails."""
         path = self.folder / name
         try:
-            return os.open(make_private_folder(self.folder) / name, os.O_RDWR | os.O_CREAT, 0o600)
+            return os.open(system.make_private_folder(self.folder) / name, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             try:
                 return os.open(path, os.O_RDONLY)
             except OSError:
                 raise make_storage_error(path, error) from error
+
+
+@contextmanager
+def hold_file_lock(path: Path) -> Iterator[None]:
+    """Wait for the lock in the file ``path``, which is created if it is missing. Raises `OSError`."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +14,8 @@ from threading import Lock
 from types import TracebackType
 
 from gpurent.ports.local_files import Name
+
+assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
 
 _FOLLOWED_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FOLDER_FLAGS = _FOLLOWED_FLAGS | os.O_NOFOLLOW
@@ -51,6 +54,9 @@ class PosixFolder:
 
     def stat_entry(self, base: str | bytes) -> os.stat_result:
         return os.stat(base, dir_fd=self.handle, follow_symlinks=False)
+
+    def find_mode(self, base: str | bytes, mode: int) -> int:
+        return mode
 
     def open_file(self, base: str | bytes) -> int:
         return os.open(base, _READ_FLAGS, dir_fd=self.handle)
@@ -113,6 +119,21 @@ class PosixFileTree:
     def measure_free_bytes(self) -> int:
         disk = os.statvfs(self._root.handle)
         return disk.f_bavail * disk.f_frsize
+
+    def read_at(self, file: int, size: int, at: int) -> bytes:
+        return os.pread(file, size, at)
+
+    def write_at(self, file: int, data: memoryview, at: int) -> None:
+        done = 0
+        while done < len(data):
+            done += os.pwrite(file, data[done:], at + done)
+
+    def set_status(self, file: int, mode: int, time: int) -> None:
+        os.fchmod(file, mode)
+        os.utime(file, ns=(time, time))
+
+    def count_stored_bytes(self, status: os.stat_result) -> int:
+        return status.st_blocks * 512
 
     def close(self) -> None:
         with self._lock:

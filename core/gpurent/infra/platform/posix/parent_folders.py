@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
+
+assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
 
 # Root's, and that of a user who is unknown in this namespace: of such folders nobody here is the owner.
 _NOBODY_HERE = (0, 65534)

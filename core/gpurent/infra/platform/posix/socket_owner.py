@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
+
+assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
@@ -50,6 +54,11 @@ def find_listener_uid(port: int, host: str = "127.0.0.1") -> int | None:
     ours = (_hexadecimal((host, port)), _hexadecimal(("0.0.0.0", port)))  # noqa: S104 - compared, not bound
     found = {uid for ends, state, uid in _read_table() if state == _LISTENING and ends[0] in ours}
     return found.pop() if len(found) == 1 else None
+
+
+def is_own_listener(port: int) -> bool:
+    """Return whether this user accepts connections to a port of this computer; false if that is not known."""
+    return find_listener_uid(port) == os.getuid()
 
 
 def _ask_kernel(peer: Address, own: Address) -> int | None:

@@ -7,15 +7,15 @@ moment they are created, and are either complete or absent.
 from __future__ import annotations
 
 import errno
+import fcntl
 import glob
 import html
 import os
-import re
 import shlex
 import stat
 import sys
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gpurent.child_processes import (
@@ -25,12 +25,20 @@ from gpurent.child_processes import (
     make_python_command,
     run_in_terminal,
 )
-from gpurent.errors import StorageError, UsageError
+from gpurent.errors import UsageError
+from gpurent.infra.platform.pages import (
+    REDIRECT_PAGE,
+    is_allowed_url as is_allowed_url,
+    list_left_pages,
+    name_page,
+)
 from gpurent.infra.platform.posix.file_systems import read_file_system_rules as read_file_system_rules
+from gpurent.infra.platform.storage_errors import make_storage_error as make_storage_error
 from gpurent.locale import _
-from gpurent.locale.foreign_text import describe_error
 
-_PAGE_URL = re.compile(r"https://([a-z0-9.-]{1,253})(?:/[A-Za-z0-9._~/%?&=+-]{0,500})?")
+assert sys.platform != "win32"  # noqa: S101 - so that mypy does not read it for Windows
+
+_SYSTEM: str = sys.platform
 
 
 def make_private_folder(path: Path) -> Path:
@@ -64,16 +72,6 @@ def make_private_folder(path: Path) -> Path:
     return path
 
 
-def make_storage_error(path: Path, error: OSError) -> StorageError:
-    """Return the error for ``path``, one of gpurent's own files, which cannot be read or written."""
-    return StorageError(
-        _("{path} cannot be used: {why}").format(path=path, why=describe_error(error)),
-        hint=_(
-            "Make room on the disk, make gpurent's data folder writable, or set GPURENT_HOME to another folder."
-        ),
-    )
-
-
 def write_private_file(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; if durable, on disk when this returns."""
     with _write_partial(path, data, is_durable=is_durable) as partial:
@@ -85,6 +83,11 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
     with _write_partial(path, data) as partial:
         partial.chmod(mode)
         partial.replace(path)
+
+
+def replace_path(source: str | Path, target: str | Path) -> None:
+    """Give ``source`` the name ``target``, in place of a file."""
+    Path(source).replace(target)
 
 
 def write_new_private_file(path: Path, data: bytes) -> None:
@@ -103,7 +106,7 @@ def _write_partial(path: Path, data: bytes, *, is_durable: bool = True) -> Itera
             file.write(data)
             file.flush()
             if is_durable:
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
         yield partial
     finally:
         partial.unlink(missing_ok=True)
@@ -117,11 +120,21 @@ def delete_partial_files(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def sync_file(file: int) -> None:
+    """Return when the content is on the disk itself; macOS calls a disk's own cache that, unless asked so."""
+    request = getattr(fcntl, "F_FULLFSYNC", None)
+    if request is not None:
+        with suppress(OSError):  # a file system that does not know it, such as one of a network
+            fcntl.fcntl(file, request)
+            return
+    os.fsync(file)
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename in ``path`` survive a power failure."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        sync_file(handle)
     finally:
         os.close(handle)
 
@@ -144,30 +157,24 @@ def read_private_file(path: Path) -> bytes:
             raise UsageError(_("{path} is not a regular file").format(path=path))
         if found.st_uid != os.getuid():
             raise UsageError(_("{path} belongs to another user").format(path=path))
-        check_private_mode(path, found)
+        check_private_file(path, file.fileno())
         return file.read()
 
 
-def check_private_mode(path: Path, found: os.stat_result) -> None:
-    """Raise `UsageError` if the file is accessible to other users."""
-    if found.st_mode & 0o077:
+def check_private_file(path: Path, file: int) -> None:
+    """Raise `UsageError` if the open file is accessible to other users."""
+    if os.fstat(file).st_mode & 0o077:
         raise UsageError(
             _("{path} is accessible to other users").format(path=path),
             hint=f"chmod 600 {shlex.quote(str(path))}",
         )
 
 
-def is_allowed_url(url: str, hosts: Collection[str]) -> bool:
-    """Return whether ``url`` is a plain https URL on one of ``hosts``: no port, no user, no unusual characters."""
-    page = _PAGE_URL.fullmatch(url)
-    return page is not None and page[1] in hosts
-
-
 def has_display(environment: dict[str, str] | os._Environ[str] = os.environ) -> bool:
     """Return whether a browser would open a window. A text browser would take over the terminal."""
     if environment.get("BROWSER"):
         return True
-    if sys.platform == "darwin":
+    if _SYSTEM == "darwin":
         return "SSH_CONNECTION" not in environment
     return bool(environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY"))
 
@@ -192,11 +199,6 @@ def open_in_browser(url: str) -> bool:
         return False
 
 
-_REDIRECT_PAGE = """<!doctype html><html><head><meta charset="utf-8"><meta name="referrer" content="no-referrer">
-<meta http-equiv="refresh" content="0;url={url}"></head><body><a href="{url}">gpurent</a></body></html>
-"""
-
-
 @contextmanager
 def open_privately(url: str, folder: Path) -> Iterator[bool]:
     """Open ``url``, which holds a secret, in the user's browser, and yield whether that worked.
@@ -204,24 +206,22 @@ def open_privately(url: str, folder: Path) -> Iterator[bool]:
     The browser is given a private file in ``folder`` that leads to ``url``, so that no command line shows it. The file
     is deleted at the end.
     """
-    import secrets
-
     make_private_folder(folder)
-    for left in folder.glob("open-*.html"):
-        if not _is_running(left.name.split("-")[1]):
-            left.unlink(missing_ok=True)
-    path = folder / f"open-{os.getpid()}-{secrets.token_hex(8)}.html"
-    write_new_private_file(path, _REDIRECT_PAGE.format(url=html.escape(url)).encode())
+    for left in list_left_pages(folder, is_process_running):
+        left.unlink(missing_ok=True)
+    path = folder / name_page()
+    write_new_private_file(path, REDIRECT_PAGE.format(url=html.escape(url)).encode())
     try:
         yield open_in_browser(path.as_uri())
     finally:
         path.unlink(missing_ok=True)
 
 
-def _is_running(pid: str) -> bool:
+def is_process_running(pid: int) -> bool:
+    """Return whether a process with this number runs."""
     try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
     except PermissionError:
         pass

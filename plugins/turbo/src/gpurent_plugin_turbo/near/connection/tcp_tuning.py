@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import _socket as socket  # `socket` itself imports enum and selectors
 import ctypes
+import errno
 import os
 import sys
 from threading import Event, Lock, Thread
 from time import monotonic
+
+TYPE_CHECKING = False  # the typing import costs time
+if TYPE_CHECKING:
+    from typing import Any
 
 PIDFD_GETFD = 438  # the same number on every architecture except alpha
 FIND_SOCKET_TIMEOUT = 5.0  # seconds within which ssh must have opened its connection
@@ -26,11 +31,16 @@ CANDIDATE_DESCRIPTORS = range(3, 8)  # ssh opens few descriptors before it conne
 
 
 _LIBC = ctypes.CDLL(None)
+# Linux alone tells how a connection does, and acknowledges at once on request.
+_open_pidfd: Any = getattr(os, "pidfd_open", None)
+CAN_TUNE = hasattr(socket, "TCP_INFO") and hasattr(socket, "TCP_QUICKACK")
 
 
 def _read_tcp_info(made: socket.socket, *places: int) -> list[int]:
-    """Return 32-bit fields of the kernel's tcp_info at these byte offsets."""
-    data = made.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 152)
+    """Return 32-bit fields of the kernel's tcp_info at these byte offsets; raises `OSError` if it has none."""
+    if not CAN_TUNE:
+        raise OSError(errno.ENOPROTOOPT, "no tcp_info here")
+    data = made.getsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", 0), 152)
     return [int.from_bytes(data[at : at + 4], sys.byteorder) for at in places]
 
 
@@ -65,7 +75,7 @@ class TunedSocket:
         try:
             if self._socket is None:
                 return self._find_socket()
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_QUICKACK", 0), 1)
             if not self.rtt:
                 self.rtt = read_min_rtt(self._socket)
         except OSError:
@@ -74,7 +84,7 @@ class TunedSocket:
 
     def _find_socket(self) -> bool:
         if self._pidfd < 0:
-            self._pidfd = os.pidfd_open(self._pid)
+            self._pidfd = _open_pidfd(self._pid)
         for number in CANDIDATE_DESCRIPTORS:
             found = int(_LIBC.syscall(PIDFD_GETFD, self._pidfd, number, 0))
             if found < 0:
@@ -136,7 +146,7 @@ class SocketTuner:
 
     def tune_process(self, pid: int, port: int) -> TunedSocket:
         tuned = TunedSocket(pid, port)
-        if hasattr(os, "pidfd_open") and hasattr(socket, "TCP_QUICKACK"):
+        if CAN_TUNE and _open_pidfd is not None:
             self._add_socket(tuned)
         return tuned
 
@@ -152,7 +162,8 @@ class SocketTuner:
         """Tune one of our own connections; the tuned socket holds a duplicate of ``descriptor``."""
         tuned = TunedSocket()
         tuned.attach_socket(socket.socket(fileno=os.dup(descriptor)))
-        self._add_socket(tuned)
+        if CAN_TUNE:
+            self._add_socket(tuned)
         return tuned
 
     def release_socket(self, tuned: TunedSocket) -> None:
