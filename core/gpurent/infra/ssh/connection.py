@@ -196,8 +196,8 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | No
         feeding = asyncio.create_task(_forward_input(process, stdin))
         try:
             await asyncio.gather(
-                _forward_output(process.stdout, TerminalOutput(1)),
-                _forward_output(process.stderr, TerminalOutput(2)),
+                _forward_output(process.stdout, TerminalOutput(sys.stdout.fileno())),
+                _forward_output(process.stderr, TerminalOutput(sys.stderr.fileno())),
             )
             await process.wait_closed()
         finally:
