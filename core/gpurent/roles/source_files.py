@@ -37,9 +37,13 @@ class SourceFile:
             return folder.stat_entry(self._base)
 
     def find_mode(self, mode: int) -> int:
-        """Return the permissions that it gets on a machine; ``mode``: those of its status."""
-        with self._tree.open_folder(self._folder) as folder:
+        """Return the permissions that it gets on a machine; ``mode``: those of its status. Raises nothing.
+
+        What is no longer there, or is a link by now, keeps ``mode``; reading it is refused then.
+        """
+        with suppress(OSError), self._tree.open_folder(self._folder) as folder:
             return folder.find_mode(self._base, mode)
+        return mode
 
     def read_link(self) -> bytes:
         with self._tree.open_folder(self._folder) as folder:

@@ -87,7 +87,7 @@ async def read_input(file: int, most: int) -> bytes:
 def _read_size() -> tuple[int, int]:
     """Return columns and lines of the terminal itself: COLUMNS and LINES stay as they are when it is resized."""
     try:
-        size = os.get_terminal_size(0)
+        size = os.get_terminal_size(sys.stdin.fileno())
     except OSError:
         return (80, 24)
     return (size.columns, size.lines)
