@@ -91,6 +91,7 @@ class AsyncClient:
 
     async def list_offers(
         self,
+        /,
         providers: Sequence[str] = (),
         *,
         currency: str = DEFAULT_CODE,
@@ -112,7 +113,7 @@ class AsyncClient:
 
     # trips
 
-    async def plan(self, command: str | Sequence[str], **fields: Any) -> TripPreview:
+    async def plan(self, /, command: str | Sequence[str], **fields: Any) -> TripPreview:
         """Return what `run` with the same arguments would do and cost. Orders, pays and writes nothing."""
         application = self._application
         spec = make_trip(application.registry, command, fields)
@@ -121,7 +122,7 @@ class AsyncClient:
         )
 
     async def run(
-        self, command: str | Sequence[str], *, detach: bool = False, lease: str = "", **fields: Any
+        self, /, command: str | Sequence[str], *, detach: bool = False, lease: str = "", **fields: Any
     ) -> TripResult:
         """Rent, upload, run the command, download the results, release; return how it ended.
 
@@ -164,7 +165,7 @@ class AsyncClient:
 
     # leases
 
-    async def rent(self, **fields: Any) -> Lease:
+    async def rent(self, /, **fields: Any) -> Lease:
         """Rent a machine and keep it until `release`; the fields are those of `run` without its job."""
         application = self._application
         spec = make_rental(application.registry, fields)
@@ -251,6 +252,6 @@ class AsyncClient:
 
     # accounts
 
-    async def log_in(self, provider: str, **fields: str) -> Login:
+    async def log_in(self, /, provider: str, **fields: str) -> Login:
         """Log in with the fields of `gpurent login`; those that are missing are asked for."""
         return await self._application.account_commands.log_in(provider, fields)
