@@ -127,9 +127,11 @@ class AsyncClient:
         """Rent, upload, run the command, download the results, release; return how it ended.
 
         ``fields`` are those of the project file, which is not read: ``provider``, ``gpu``, ``folder`` (by default the
-        working folder), ``results``, ``budget`` … ``lease``: work on its machine, and release it in the end
-        unless ``keep``. ``detach``:
-        return as soon as the job runs. The same call after a program that died goes on with the trip that it left open.
+        working folder), ``results``, ``budget`` … ``lease``: work on its machine, and release it in the end unless
+        ``keep``. ``detach``: return as soon as the job runs.
+
+        A trip of the same call that was cut before its job ran is gone on with. If its job runs, the user is asked what
+        to do; where nobody can be asked, `ConfirmationRequired` names the trip, for `resume`.
         """
         application = self._application
         if lease:
