@@ -47,6 +47,7 @@ DESKTOP_VARIABLES = (
     *("XDG_CONFIG_DIRS", "KDE_FULL_SESSION", "KDE_SESSION_VERSION", "GNOME_DESKTOP_SESSION_ID"),
     *("WSL_DISTRO_NAME", "WSL_INTEROP"),
 )
+_OUTPUT_ENCODING = "oem" if sys.platform == "win32" else "utf-8"  # of programs that ask nobody
 # Where gpurent finds its state; its other variables may be secrets.
 STATE_VARIABLES = (
     *("GPURENT_HOME", "GPURENT_CLOCK", "GPURENT_SAFE", "GPURENT_SANDBOX", "GPURENT_LANG"),
@@ -144,21 +145,29 @@ def run_program(
     Raises `OSError` if it cannot be started, `TimeoutError` if it does not end.
     """
     import subprocess
+    import tempfile
 
-    try:
-        return subprocess.run(
-            _with_absolute_program(command),
-            env=dict(environment),
-            cwd=FOLDER,
-            input=input_text,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{command[0]}: no end within {timeout:g} s") from None
+    arguments, given = _with_absolute_program(command), input_text.encode()
+    # Files, and no pipes: what it starts itself may inherit those, and hold them open for ever.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            done = subprocess.run(
+                arguments,
+                env=dict(environment),
+                cwd=FOLDER,
+                input=given,
+                stdout=out,
+                stderr=err,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{command[0]}: no end within {timeout:g} s") from None
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode(_OUTPUT_ENCODING, "replace").replace("\r\n", "\n"))
+        return subprocess.CompletedProcess(done.args, done.returncode, *texts)
 
 
 def run_in_terminal(

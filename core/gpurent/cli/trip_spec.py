@@ -195,7 +195,7 @@ def _build_spec(
     if project is not None:
         origin = project.make_origin(name for name in from_file if name in project.written)
         spec = bind_to_project(spec, origin)
-    spec = check_trip(app.registry, let_budget_authorize(spec, options.get("budget") is not None))
+    spec = check_trip(app.registry, let_budget_authorize(spec, options))
     if not spec.job.command:
         raise UsageError(
             _("no command given: pass COMMAND, or set command in gpurent.toml"),

@@ -91,6 +91,7 @@ class AsyncClient:
 
     async def list_offers(
         self,
+        /,
         providers: Sequence[str] = (),
         *,
         currency: str = DEFAULT_CODE,
@@ -112,7 +113,7 @@ class AsyncClient:
 
     # trips
 
-    async def plan(self, command: str | Sequence[str], **fields: Any) -> TripPreview:
+    async def plan(self, /, command: str | Sequence[str], **fields: Any) -> TripPreview:
         """Return what `run` with the same arguments would do and cost. Orders, pays and writes nothing."""
         application = self._application
         spec = make_trip(application.registry, command, fields)
@@ -121,14 +122,16 @@ class AsyncClient:
         )
 
     async def run(
-        self, command: str | Sequence[str], *, detach: bool = False, lease: str = "", **fields: Any
+        self, /, command: str | Sequence[str], *, detach: bool = False, lease: str = "", **fields: Any
     ) -> TripResult:
         """Rent, upload, run the command, download the results, release; return how it ended.
 
         ``fields`` are those of the project file, which is not read: ``provider``, ``gpu``, ``folder`` (by default the
-        working folder), ``results``, ``budget`` … ``lease``: work on its machine, and release it in the end
-        unless ``keep``. ``detach``:
-        return as soon as the job runs. The same call after a program that died goes on with the trip that it left open.
+        working folder), ``results``, ``budget`` … ``lease``: work on its machine, and release it in the end unless
+        ``keep``. ``detach``: return as soon as the job runs.
+
+        A trip of the same call that was cut before its job ran is gone on with. If its job runs, the user is asked what
+        to do; where nobody can be asked, `ConfirmationRequired` names the trip, for `resume`.
         """
         application = self._application
         if lease:
@@ -164,7 +167,7 @@ class AsyncClient:
 
     # leases
 
-    async def rent(self, **fields: Any) -> Lease:
+    async def rent(self, /, **fields: Any) -> Lease:
         """Rent a machine and keep it until `release`; the fields are those of `run` without its job."""
         application = self._application
         spec = make_rental(application.registry, fields)
@@ -252,6 +255,6 @@ class AsyncClient:
 
     # accounts
 
-    async def log_in(self, provider: str, **fields: str) -> Login:
+    async def log_in(self, /, provider: str, **fields: str) -> Login:
         """Log in with the fields of `gpurent login`; those that are missing are asked for."""
         return await self._application.account_commands.log_in(provider, fields)

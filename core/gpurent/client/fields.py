@@ -45,13 +45,13 @@ def make_trip(
     values = parse_fields({**fields, "command": command})
     values = {"folder": str(Path.cwd()), **values}
     spec = make_trip_spec(name_requirements_file(values))
-    return check_trip(registry, let_budget_authorize(spec, "budget" in values))
+    return check_trip(registry, let_budget_authorize(spec, values))
 
 
 def make_rental(registry: EntryPointRegistry, fields: Mapping[str, Any]) -> TripSpec:
     """Return the trip that only rents a machine; raises as `make_trip`."""
     values = parse_fields(fields)
-    return check_trip(registry, let_budget_authorize(make_trip_spec(values), "budget" in values))
+    return check_trip(registry, let_budget_authorize(make_trip_spec(values), values))
 
 
 def make_wishes(fields: Mapping[str, Any]) -> tuple[Requirements, TripLimits]:

@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
-from datetime import datetime
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gpurent.client.async_client import AsyncClient
 from gpurent.client.user import Answer
 from gpurent.domain.events import Event
-from gpurent.domain.offer import DEFAULT_CODE
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
-if TYPE_CHECKING:
-    from gpurent.domain.job import JobStatus
-    from gpurent.domain.lease import Lease
-    from gpurent.domain.receipt import Receipt
-    from gpurent.domain.trip import TripRecord
-    from gpurent.roles.account import Balance, Login
-    from gpurent.workflow.reports.costs import CostReport
-    from gpurent.workflow.reports.ledger_findings import LedgerFinding
-    from gpurent.workflow.reports.offers import MarketOffers
-    from gpurent.workflow.reports.trip_report import TripReport
-    from gpurent.workflow.trips.cancel import CancelledTrip
-    from gpurent.workflow.trips.machine_work import TripResult
-    from gpurent.workflow.trips.previews import TripPreview
-
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _wait_for(
+    call: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """Return the same call, which waits for its result."""
+
+    @wraps(call)
+    def wait(client: Client, /, *arguments: P.args, **fields: P.kwargs) -> T:
+        return client._wait(call(client._client, *arguments, **fields))
+
+    return wait
 
 
 class Client:
@@ -101,63 +99,28 @@ class Client:
         except CancelledError:
             raise KeyboardInterrupt from None
 
-    # offers
+    list_offers = _wait_for(AsyncClient.list_offers)
 
-    def list_offers(
-        self,
-        providers: Sequence[str] = (),
-        *,
-        currency: str = DEFAULT_CODE,
-        cpu_only: bool = False,
-        include_taken: bool = False,
-        **wishes: Any,
-    ) -> MarketOffers:
-        return self._wait(
-            self._client.list_offers(
-                providers, currency=currency, cpu_only=cpu_only, include_taken=include_taken, **wishes
-            )
-        )
+    plan = _wait_for(AsyncClient.plan)
+    run = _wait_for(AsyncClient.run)
+    resume = _wait_for(AsyncClient.resume)
+    cancel = _wait_for(AsyncClient.cancel)
+    list_trips = _wait_for(AsyncClient.list_trips)
+    get_trip = _wait_for(AsyncClient.get_trip)
 
-    # trips
+    rent = _wait_for(AsyncClient.rent)
+    list_leases = _wait_for(AsyncClient.list_leases)
+    get_lease = _wait_for(AsyncClient.get_lease)
+    release = _wait_for(AsyncClient.release)
 
-    def plan(self, command: str | Sequence[str], **fields: Any) -> TripPreview:
-        return self._wait(self._client.plan(command, **fields))
+    get_job_status = _wait_for(AsyncClient.get_job_status)
 
-    def run(
-        self, command: str | Sequence[str], *, detach: bool = False, lease: str = "", **fields: Any
-    ) -> TripResult:
-        return self._wait(self._client.run(command, detach=detach, lease=lease, **fields))
+    get_balance = _wait_for(AsyncClient.get_balance)
+    list_receipts = _wait_for(AsyncClient.list_receipts)
+    get_costs = _wait_for(AsyncClient.get_costs)
+    reconcile = _wait_for(AsyncClient.reconcile)
 
-    def resume(self, trip: str = "", *, detach: bool = False) -> TripResult:
-        return self._wait(self._client.resume(trip, detach=detach))
-
-    def cancel(self, trip: str) -> CancelledTrip:
-        return self._wait(self._client.cancel(trip))
-
-    def list_trips(self) -> Sequence[TripRecord]:
-        return self._wait(self._client.list_trips())
-
-    def get_trip(self, trip: str) -> TripReport:
-        return self._wait(self._client.get_trip(trip))
-
-    # leases
-
-    def rent(self, **fields: Any) -> Lease:
-        return self._wait(self._client.rent(**fields))
-
-    def list_leases(self, *, refresh: bool = False, include_over: bool = False) -> Sequence[Lease]:
-        return self._wait(self._client.list_leases(refresh=refresh, include_over=include_over))
-
-    def get_lease(self, lease: str, *, refresh: bool = True) -> Lease:
-        return self._wait(self._client.get_lease(lease, refresh=refresh))
-
-    def release(self, lease: str) -> Receipt:
-        return self._wait(self._client.release(lease))
-
-    # jobs
-
-    def get_job_status(self, lease: str, name: str = "") -> JobStatus:
-        return self._wait(self._client.get_job_status(lease, name))
+    log_in = _wait_for(AsyncClient.log_in)
 
     def read_log(self, lease: str, name: str = "", *, follow: bool = False) -> Iterator[bytes]:
         parts = self._client.read_log(lease, name, follow=follow)
@@ -166,35 +129,6 @@ class Client:
                 yield part
         finally:
             self._wait(_close(parts))
-
-    # money
-
-    def get_balance(self, provider: str) -> Balance | None:
-        return self._wait(self._client.get_balance(provider))
-
-    def list_receipts(self, name: str = "") -> Sequence[Receipt]:
-        return self._wait(self._client.list_receipts(name))
-
-    def get_costs(
-        self,
-        by: str = "day",
-        *,
-        currency: str = "",
-        since: datetime | None = None,
-        until: datetime | None = None,
-        offline: bool = False,
-    ) -> CostReport:
-        return self._wait(
-            self._client.get_costs(by, currency=currency, since=since, until=until, offline=offline)
-        )
-
-    def reconcile(self, provider: str) -> Sequence[LedgerFinding]:
-        return self._wait(self._client.reconcile(provider))
-
-    # accounts
-
-    def log_in(self, provider: str, **fields: str) -> Login:
-        return self._wait(self._client.log_in(provider, **fields))
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:

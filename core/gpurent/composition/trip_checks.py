@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,12 +54,14 @@ def check_requirements(wanted: Requirements) -> None:
         raise UsageError(_("a bid is only for spot machines; use --spot --bid PRICE"))
 
 
-def let_budget_authorize(spec: TripSpec, is_given: bool) -> TripSpec:
-    """Mark the budget of ``spec`` as a permission to spend if the user gave it with the command itself.
+def let_budget_authorize(spec: TripSpec, given: Mapping[str, Any]) -> TripSpec:
+    """Mark the budget of ``spec`` as a permission to spend if it is among the values ``given`` with the command itself.
 
     A budget in a project file only limits: the file may come from somebody else.
     """
-    return evolve(spec, limits=evolve(spec.limits, budget_authorizes=True)) if is_given else spec
+    if given.get("budget") is None:
+        return spec
+    return evolve(spec, limits=evolve(spec.limits, budget_authorizes=True))
 
 
 def name_requirements_file(values: dict[str, Any]) -> dict[str, Any]:

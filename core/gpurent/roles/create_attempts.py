@@ -47,6 +47,13 @@ class CreateAttempts:
         """Whether the machine of an order that was sent may be missing from a complete list although it exists."""
         return await self.was_sent_lately(pending.key, pending.sent_at)
 
+    async def may_be_refused_about_itself(self, pending: PendingOrder) -> bool:
+        """Whether a refusal of the create ("taken") may be about the machine of this very order, not listed yet.
+
+        Something on the way may have sent it twice; on a first attempt, that is not known either.
+        """
+        return pending.sent_at is None or await self.may_still_appear(pending)
+
     async def was_sent_lately(self, key: str, sent_at: datetime | None) -> bool:
         """As `may_still_appear`, for what core first asked for at ``sent_at`` under the label ``key``."""
         noted = await self.state.get(_name(key))

@@ -210,7 +210,7 @@ class LabelledProvider(LeaseProvider):
         created = await self._send_create(lease) or await self.find_machine(lease.label)
         if created:
             return self._take_machine(lease, created)
-        if pending.sent_at is None or await self._attempts.may_still_appear(pending):
+        if await self._attempts.may_be_refused_about_itself(pending):
             return lease
         raise make_taken_error(lease.offer.key)
 

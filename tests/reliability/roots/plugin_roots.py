@@ -45,7 +45,7 @@ PLUGIN_ROOTS = (
         edits=(
             Edit(
                 f"{_MISTGPU}/provider.py",
-                "            if server is None and not await self._may_be_refused_about_itself(pending):\n"
+                "            if server is None and not await self._attempts.may_be_refused_about_itself(pending):\n"
                 "                raise\n            return lease, server",
                 "            raise",
             ),

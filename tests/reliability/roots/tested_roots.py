@@ -168,7 +168,7 @@ LOSS_ROOTS = (
         edits=(
             Edit(
                 "plugins/mistgpu/src/gpurent_plugin_mistgpu/provider.py",
-                "if server is None and not await self._may_be_refused_about_itself(pending):",
+                "if server is None and not await self._attempts.may_be_refused_about_itself(pending):",
                 "if server is None:",
             ),
         ),

@@ -19,7 +19,7 @@ LEASE_FAULTS = (
         ),
         (
             LABELLED_PROVIDER,
-            "        if pending.sent_at is None or await self._attempts.may_still_appear(pending):\n            return lease\n",
+            "        if await self._attempts.may_be_refused_about_itself(pending):\n            return lease\n",
             "",
         ),
     ),
@@ -48,7 +48,7 @@ LEASE_FAULTS = (
         ),
         (
             "provider.py",
-            "            if server is None and not await self._may_be_refused_about_itself(pending):\n"
+            "            if server is None and not await self._attempts.may_be_refused_about_itself(pending):\n"
             "                raise\n            return lease, server",
             "            raise",
         ),

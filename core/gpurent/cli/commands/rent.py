@@ -92,7 +92,7 @@ async def rent_and_show(app: CliContext, application: Application, spec: TripSpe
 def make_rent_spec(app: CliContext, given: dict[str, Any], cpu: bool) -> TripSpec:
     """Return the spec of a command that only rents, from its options."""
     spec = make_trip_spec(collect_field_values(given))
-    spec = check_trip(app.registry, let_budget_authorize(spec, given.get("budget") is not None))
+    spec = check_trip(app.registry, let_budget_authorize(spec, given))
     if cpu:
         spec = evolve(spec, requirements=evolve(spec.requirements, gpus=0, cpu_only=True))
     return spec

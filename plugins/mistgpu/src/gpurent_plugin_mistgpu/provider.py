@@ -172,16 +172,13 @@ class MistgpuProvider(LeaseProvider, SupportsRestart, SupportsStop, AssistedRent
                 raise
             with may_have_spent():
                 server = await self._find_server(lease)
-            if server is None and not await self._may_be_refused_about_itself(pending):
+            if server is None and not await self._attempts.may_be_refused_about_itself(pending):
                 raise
             return lease, server
         if lease.claim is not None:
             lease = evolve(lease, claim=evolve(lease.claim, is_accepted=True))
         with may_have_spent():
             return lease, await self._find_server(lease)
-
-    async def _may_be_refused_about_itself(self, pending: PendingOrder) -> bool:
-        return pending.sent_at is None or await self._attempts.may_still_appear(pending)
 
     async def _submit_create(self, lease: Lease) -> None:
         password = self._context.vault.get(lease.password_ref)

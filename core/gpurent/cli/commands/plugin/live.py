@@ -54,7 +54,7 @@ def _make_trip(app: CliContext, provider: str, spend: tuple[Decimal, str]) -> Ma
             **given,
         }
         spec = make_trip_spec(values)
-        spec = check_trip(app.registry, let_budget_authorize(spec, given.get("budget") is not None))
+        spec = check_trip(app.registry, let_budget_authorize(spec, given))
 
         async def go(application: Application) -> TripResult:
             return await application.trips.run(await application.provider_selector.resolve_provider(spec))
