@@ -35,11 +35,14 @@ def list_help_pages() -> list[tuple[str, ...]]:
     """Return the arguments of every command and subcommand, hidden ones too."""
     pages: list[tuple[str, ...]] = [()]
     for name, entry in load_registry().get_entries(CommandEntry).items():
-        command = entry.build()
-        pages.append((name,))
-        if isinstance(command, click.Group):
-            pages += [(name, inner) for inner in command.commands]
+        pages += list_command_pages((name,), entry.build())
     return pages
+
+
+def list_command_pages(path: tuple[str, ...], command: click.Command) -> list[tuple[str, ...]]:
+    inner = command.commands if isinstance(command, click.Group) else {}
+    below = (list_command_pages((*path, name), each) for name, each in inner.items())
+    return [path, *(page for pages in below for page in pages)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

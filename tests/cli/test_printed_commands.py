@@ -69,14 +69,14 @@ def fill_in(command: str) -> list[str]:
     return words
 
 
-def parse_command(command: click.Command, words: list[str], name: str) -> None:
+def parse_command(command: click.Command, words: list[str], name: str, obj: object = None) -> None:
     """Parse ``words`` as the command line does, without running anything."""
     if isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.commands.get(words[0])
         assert found is not None, f"{name} has no command {words[0]}"
-        parse_command(found, words[1:], words[0])
+        parse_command(found, words[1:], words[0], obj)
         return
-    command.make_context(name, words)
+    command.make_context(name, words, obj=obj)
 
 
 def test_messages_do_print_commands() -> None:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from gettext import gettext
 
-import click
-
-from gpurent.cli.help_page import SafeHelpFormatter, clean_rows
+from gpurent.cli.help_page import SafeHelpContext, SafeHelpFormatter, clean_rows
 from gpurent.cli.views.table import display_width, pad_text
 from gpurent.terminal_text import strip_to_line
 
@@ -54,7 +52,7 @@ class ChineseHelpFormatter(SafeHelpFormatter):
             self.write("".join(f"{margin}{line}\n" for line in lines))
 
 
-class ChineseHelpContext(click.Context):
+class ChineseHelpContext(SafeHelpContext):
     formatter_class = ChineseHelpFormatter
 
 
