@@ -77,7 +77,7 @@ def test_an_example_can_be_typed(line: str, tmp_path: Path, monkeypatch: pytest.
         Path(name).touch()
     for name in FOLDERS:
         Path(name).mkdir()
-    words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
+    words = shlex.split(line.replace("\\\n", "").partition(" > ")[0], comments=True)[1:]
     registry = load_registry()
     if not words:
         return

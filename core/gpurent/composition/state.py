@@ -22,7 +22,7 @@ from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import accounts, events, lease_copier, leases, plugins, settings, volumes
 from gpurent.workflow.runtime.lost_leases import add_lost_leases
-from gpurent.workflow.timing import machine_timer, time_left
+from gpurent.workflow.timing import lease_outlooks, machine_timer, time_left
 
 if TYPE_CHECKING:
     from gpurent.infra.recording.recorder import ExchangeRecorder
@@ -116,6 +116,9 @@ class StoredState:
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.service_clocks)
+        self.lease_outlooks = lease_outlooks.LeaseOutlooks(
+            self.store, self.settings, self.machine_timers, self.service_clocks
+        )
 
     def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
         """Open the Store; if it cannot be used, the error names the leases that may still cost money."""

@@ -29,7 +29,10 @@ _EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
 
 @frozen
 class Example:
-    """``line`` is complete, with ``gpurent`` in front; an empty ``comment`` says that the line speaks for itself."""
+    """``line`` is complete, with ``gpurent`` in front; a long one goes on below, behind a backslash, as shells have it.
+
+    An empty ``comment`` says that the line speaks for itself.
+    """
 
     comment: str
     line: str
@@ -66,4 +69,4 @@ def format_examples(examples: Sequence[Example]) -> Iterator[str]:
     for example in examples:
         if example.comment:
             yield f"# {example.comment}"
-        yield example.line
+        yield from example.line.split("\n")

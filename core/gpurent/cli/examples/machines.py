@@ -54,11 +54,11 @@ MACHINE_EXAMPLES = {
     "adopt": (
         (
             N_("Be asked for its password"),
-            "adopt 'ssh root@gpu.example.com -p 2222' -p PROVIDER --price 3.5CNY/h",
+            "adopt 'ssh root@192.0.2.7 -p 2222' -p PROVIDER --price 3.5CNY/h",
         ),
         (
             N_("With a key, and with its end"),
-            "adopt 'ssh root@gpu.example.com' -p PROVIDER --key key.pem --until 18:30",
+            "adopt 'ssh root@192.0.2.7' -p PROVIDER --key key.pem --until 18:30",
         ),
     ),
     "declare": (
@@ -96,7 +96,7 @@ MACHINE_EXAMPLES = {
         ("", "connect LEASE"),
         (
             N_("In a script"),
-            "connect LEASE --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            "connect LEASE \\\n    --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
         ),
     ),
     "push": (

@@ -61,10 +61,19 @@ SANDBOX_EXAMPLES = {
     "sandbox fault clear": (("", "sandbox fault clear"), ("", "sandbox fault clear 1")),
     "sandbox machine": (("", "sandbox machine list"), ("", "sandbox machine freeze 40123")),
     "sandbox machine list": (("", "sandbox machine list"),),
-    "sandbox machine refuse": (("", "sandbox machine refuse 40123"), ("", "sandbox machine refuse 40123 --off")),
-    "sandbox machine freeze": (("", "sandbox machine freeze 40123"), ("", "sandbox machine freeze 40123 --off")),
+    "sandbox machine refuse": (
+        ("", "sandbox machine refuse 40123"),
+        ("", "sandbox machine refuse 40123 --off"),
+    ),
+    "sandbox machine freeze": (
+        ("", "sandbox machine freeze 40123"),
+        ("", "sandbox machine freeze 40123 --off"),
+    ),
     "sandbox machine kill": (("", "sandbox machine kill 40123"),),
     "sandbox machine fill": (("", "sandbox machine fill 40123"), ("", "sandbox machine fill 40123 --off")),
     "sandbox machine rekey": (("", "sandbox machine rekey 40123"),),
-    "sandbox machine hide": (("", "sandbox machine hide 40123 python3"), ("", "sandbox machine hide 40123 python3 --off")),
+    "sandbox machine hide": (
+        ("", "sandbox machine hide 40123 python3"),
+        ("", "sandbox machine hide 40123 python3 --off"),
+    ),
 }

@@ -35,9 +35,7 @@ TRIP_EXAMPLES = {
         (N_("One trip, with its steps, orders and payments"), "trips show TRIP"),
     ),
     "trips show": ((N_("The beginning of an id is enough"), "trips show TRIP"),),
-    "trips cancel": (
-        (N_("Stop its job, download the results, release its machine"), "trips cancel TRIP"),
-    ),
+    "trips cancel": ((N_("Stop its job, download the results, release its machine"), "trips cancel TRIP"),),
     "resume": (
         (N_("The only open trip"), "resume"),
         (N_("A certain one, with other results than it was started with"), "resume TRIP --results out"),

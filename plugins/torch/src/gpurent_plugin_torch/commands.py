@@ -66,7 +66,9 @@ def _show_examples(*lines: str) -> str:
 
 @click.group(
     "checkpoint",
-    epilog=_show_examples("gpurent checkpoint show model.pt", "gpurent checkpoint unwrap model.pt --out plain.pt"),
+    epilog=_show_examples(
+        "gpurent checkpoint show model.pt", "gpurent checkpoint unwrap model.pt --out plain.pt"
+    ),
 )
 def checkpoint_command() -> None:
     """Inspect saved weights; add or remove the module. prefix that multi-GPU wrappers add.
@@ -104,9 +106,7 @@ def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None
     _convert_and_show(app, "unwrap", file, out, lease)
 
 
-@checkpoint_command.command(
-    "wrap", epilog=_show_examples("gpurent checkpoint wrap plain.pt --out model.pt")
-)
+@checkpoint_command.command("wrap", epilog=_show_examples("gpurent checkpoint wrap plain.pt --out model.pt"))
 @_file_argument
 @_out_option
 @_lease_option
