@@ -65,7 +65,9 @@ def providers_command(app: CliContext, names: tuple[str, ...]) -> None:
         }
         for entry in entries
     ]
-    app.show(data, lambda: "\n\n".join(map(_format_provider, entries)) if names else _format_overview(entries))
+    app.show(
+        data, lambda: "\n\n".join(map(_format_provider, entries)) if names else _format_overview(entries)
+    )
 
 
 def _format_overview(entries: Sequence[LeaseEntry]) -> str:

@@ -128,6 +128,7 @@ def _row_json(row: LeaseRow) -> dict[str, Any]:
 
 def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
     from gpurent.cli.views.table import format_table
+    from gpurent.domain.money_text import format_hourly_price, format_rounded_money
     from gpurent.workflow.timing.time_left import format_time_left
 
     if not rows:
@@ -138,8 +139,8 @@ def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
             row.lease.id,
             row.lease.state_title,
             format_time_left(row.time_left),
-            str(row.lease.current_price),
-            " ".join(str(money) for money in row.spent) or "-",
+            format_hourly_price(row.lease.current_price),
+            " ".join(map(format_rounded_money, row.spent)) or "-",
             "-" if row.sample.load is None else f"{row.sample.load}%",
             row.problem or next(iter(row.sample.lines[-1:]), ""),
         )

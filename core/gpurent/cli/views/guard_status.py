@@ -43,6 +43,6 @@ def format_guard(status: GuardStatus, now: datetime) -> str:
         return _("The guard is running: {owner}").format(owner=status.owner.describe())
     if status.last is None or status.last.since is None:
         return _("The guard has never run. Start it with the system: gpurent watch install")
-    return _("The guard is not running; it was started last {span} ago. Run it: gpurent watch --once").format(
+    return _("The guard is not running (last start: {span} ago). Run it: gpurent watch --once").format(
         span=format_duration(now - status.last.since)
     )

@@ -72,6 +72,8 @@ def _fit_widths(rows: Sequence[Sequence[str]], right: Sequence[int], available: 
     for kept in _KEPT_WIDTHS:
         floors = [max(width, min(natural, kept)) for width, natural in zip(least, widths, strict=True)]
         excess = _shrink(widths, floors, excess)
+    # Then figures, between the number and its unit.
+    _shrink(widths, [max(_find_piece_width(row[i]) for row in rows) for i in columns], excess)
     return widths
 
 
@@ -90,6 +92,10 @@ def _find_least_width(cell: str) -> int:
     """Return the width below which a cell would break a word; a figure with its unit counts as one."""
     if cell[:1].isdigit() and len(cell) <= MAX_FIGURE_LENGTH:
         return display_width(cell)
+    return _find_piece_width(cell)
+
+
+def _find_piece_width(cell: str) -> int:
     return max(map(display_width, split_pieces(cell)), default=0)
 
 
