@@ -10,7 +10,7 @@ import click
 from attrs import evolve
 
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.output import wait_for_enter
+from gpurent.cli.output import is_dumb_terminal, wait_for_enter
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -38,7 +38,7 @@ def top_command(app: CliContext, once: bool) -> None:
         rows, now = app.run(_fetch_rows)
         app.show([_row_json(row) for row in rows], lambda: _format_rows(rows, now))
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb_terminal():
         raise UsageError(_("gpurent top needs a terminal"), hint=_("To print it once: gpurent top --once"))
     _run_screen(app, _load_screen_class())
 
