@@ -116,7 +116,8 @@ def read_ignore_file(folder: OpenFolder, base: str) -> str | None:
         with os.fdopen(folder.open_file(base), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return None
-            return file.read(MAX_IGNORE_BYTES).decode("utf-8", "replace")
+            # As git does: some editors write a byte order mark.
+            return file.read(MAX_IGNORE_BYTES).decode("utf-8-sig", "replace")
     except OSError:
         return None
 

@@ -29,7 +29,6 @@ from gpurent.errors import (
     Spent,
     UnavailableError,
     UnexpectedResponse,
-    UsageError,
 )
 from gpurent.locale import _
 from gpurent.ports.connection import Connector
