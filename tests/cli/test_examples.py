@@ -15,7 +15,7 @@ from gpurent.cli.examples import list_examples, list_paths
 from gpurent.cli.views.table import display_width
 from gpurent.roles.entries import CommandEntry
 from tests.cli.test_languages import list_help_pages
-from tests.cli.test_printed_commands import parse_command
+from tests.cli.test_printed_commands import GROUP_FLAGS, parse_command
 from tests.command_line import run_command
 
 PAGES = list_help_pages()
@@ -79,8 +79,7 @@ def test_an_example_can_be_typed(line: str, tmp_path: Path, monkeypatch: pytest.
         Path(name).mkdir()
     words = shlex.split(line.replace("\\\n", "").partition(" > ")[0], comments=True)[1:]
     registry = load_registry()
-    if not words:
-        return
+    words = words[1:] if words[0] in GROUP_FLAGS else words
     name, *words = words
     entry = registry.get_entries(CommandEntry).get(name)
     assert entry is not None, f"no such command: {name}"

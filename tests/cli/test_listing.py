@@ -120,9 +120,7 @@ def test_the_beginning_of_an_id_is_enough(home: Path, line: str, shown: str) -> 
         ("release nosuch", 6, "gpurent ls --all"),
     ],
 )
-def test_a_near_miss_is_suggested_and_nothing_is_guessed(
-    home: Path, line: str, code: int, told: str
-) -> None:
+def test_a_near_miss_is_suggested_and_nothing_is_guessed(home: Path, line: str, code: int, told: str) -> None:
     result = run(home, f"--no-input {line}")
     assert result.code == code
     assert told in result.out + result.err

@@ -110,6 +110,11 @@ def prompt_text(label: str, default: str = "") -> str:
     return str(click.prompt(strip_to_line(shown), default=default, show_default=False, err=True)).strip()
 
 
+def prompt_secret(label: str) -> str:
+    """Ask for a secret on stderr, which is not echoed while it is typed."""
+    return str(click.prompt(strip_to_line(label), hide_input=True, err=True)).strip()
+
+
 def prompt_yes(question: str) -> bool:
     """Ask a yes/no question on stderr; an empty answer is yes."""
     return click.confirm(strip_to_line(question), default=True, err=True)

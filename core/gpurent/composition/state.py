@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from gpurent.roles.entries import PluginEntry
     from gpurent.roles.lease import LeaseProvider
     from gpurent.roles.plugin_context import PluginContext
+    from gpurent.workflow.timing.overall_status import StatusReader
 
 
 @frozen(kw_only=True, eq=False)
@@ -120,6 +122,12 @@ class StoredState:
             self.store, self.settings, self.machine_timers, self.service_clocks
         )
 
+    @cached_property
+    def status_reader(self) -> StatusReader:
+        from gpurent.workflow.timing.overall_status import StatusReader  # lazy: a listing of leases is faster
+
+        return StatusReader(self.store, self.settings, self.registry, self.clock)
+
     def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
         """Open the Store; if it cannot be used, the error names the leases that may still cost money."""
         try:
@@ -154,18 +162,23 @@ def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapp
     from gpurent.infra.config.config_file import read_config
     from gpurent.infra.config.config_migration import migrate_config
 
-    def list_names(kind: str) -> Sequence[str]:
-        """Return the names allowed for a subsection."""
-        if kind == "provider":
-            return registry.list_names("lease")
-        return list_ids(home / "journal.sqlite", f"{kind}s")
-
     declared = declared_sections(registry)
     migrate_config(path, declared)
-    found = read_config(path, lambda: declared, list_names)
+    found = read_config(path, lambda: declared, make_part_names(registry, home))
     secret_keys = {(section.name, key.name) for section in declared for key in section.keys if key.is_secret}
     has_secrets = any(
         (get_base_name(name), key) in secret_keys for name, values in found.items() for key in values
     )
     protect_config(path, has_secrets=has_secrets)
     return found
+
+
+def make_part_names(registry: EntryPointRegistry, home: Path) -> Callable[[str], Sequence[str]]:
+    """Return what gives the names that a subsection may have: of a "provider", a "lease" or a "trip"."""
+
+    def list_names(kind: str) -> Sequence[str]:
+        if kind == "provider":
+            return registry.list_names("lease")
+        return list_ids(home / "journal.sqlite", f"{kind}s")
+
+    return list_names

@@ -24,7 +24,9 @@ def make_environment_error(error: Exception) -> UsageError | None:
             _("{variable} names a SOCKS proxy, and the package for that is not installed").format(
                 variable=variable
             ),
-            hint=_("Install it: pip install 'gpurent[socks]'. Or unset {variable}.").format(variable=variable),
+            hint=_("Install it: pip install 'gpurent[socks]'. Or unset {variable}.").format(
+                variable=variable
+            ),
         )
     if isinstance(error, OSError):
         return _make_certificate_error(error)

@@ -48,7 +48,7 @@ TOOL_EXAMPLES = {
     ),
     "report": (
         (N_("See what would be in it, then write it"), "report"),
-        (N_("Into a certain file, without being asked"), "report --output report.txt --yes"),
+        (N_("Into a certain file, without being asked"), "-y report --output report.txt"),
     ),
     "version": (("", "version"), (N_("With Python, the system and the plugins"), "version --all")),
     "help": ((N_("The same as: gpurent run --help"), "help run"), ("", "help trips show")),

@@ -35,6 +35,9 @@ class LeaseList:
     guard: GuardStatus
     now: datetime
 
+    def format_guard(self) -> str:
+        return format_guard(self.guard, self.now)
+
     def to_json(self, lease: Lease) -> dict[str, Any]:
         """Return a lease for ``--json``: amounts are exact, durations in seconds."""
         outlook = self.outlooks[lease.id]
@@ -62,7 +65,7 @@ def format_leases(found: LeaseList, *, wide: bool = False) -> Page:
     ]
     notes = [] if wide else list(_iter_notes(found))
     is_alive = any(not lease.is_over for lease in found.leases)
-    guard = [format_guard(found.guard, found.now)] if is_alive else []
+    guard = [found.format_guard()] if is_alive else []
     return [*first, *shaded, *notes, *_release_reminders(found.leases), *guard]
 
 
