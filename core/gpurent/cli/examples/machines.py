@@ -111,7 +111,7 @@ MACHINE_EXAMPLES = {
     "ssh": (("", "ssh LEASE"),),
     "exec": (
         ("", "exec LEASE -- nvidia-smi"),
-        (N_("A shell line, in quotes"), "exec LEASE -- 'ls project | wc -l'"),
+        (N_("A shell line, in quotation marks"), "exec LEASE -- 'ls project | wc -l'"),
     ),
     "start": (
         (N_("A job that stays when you leave"), "start LEASE --name train --in project -- python3 train.py"),

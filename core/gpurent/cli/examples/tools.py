@@ -35,7 +35,7 @@ TOOL_EXAMPLES = {
         (N_("Without asking anybody outside this computer"), "plugin check PROVIDER"),
         (N_("Without the contracts, which take longest"), "plugin check PROVIDER --quick"),
     ),
-    "plugin new": ((N_("A provider, in the folder gpurent-plugin-acme"), "plugin new acme --kind provider"),),
+    "plugin new": ((N_("A provider, in a folder of its own"), "plugin new acme --kind provider"),),
     "completion": (
         (N_("In ~/.bashrc"), 'completion bash  # eval "$(gpurent completion bash)"'),
         ("", "completion zsh"),
