@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def ask_fields(registry: EntryPointRegistry, folder: Path, values: dict[str, Any
         ("budget", _("Maximum cost of the trip (200CNY; empty: no limit)")),
         ("deadline", _("Release the machine no later than (20h; empty: no deadline)")),
     ):
-        ask(name, label, lambda text, name=name: _read_value(name, text))
+        ask(name, label, partial(_read_value, name))
 
 
 def _ask_until_valid(label: str, default: str, read: Callable[[str], Any]) -> Any:

@@ -192,7 +192,9 @@ async def _read_state(state: StoredState) -> list[Fact]:
     facts += [
         Fact(f"leases: {provider} {kind} {count}") for (provider, kind), count in sorted(leases.items())
     ]
-    facts.append(Fact(f"guard: running {guard is not None}, last start {_format_time(last and last.since)}"))
+    facts.append(
+        Fact(f"guard: running {guard is not None}, last start {_format_time(last.since if last else None)}")
+    )
     facts.append(Fact(f"orphans searched: {_format_time(await store.find_orphan_search_time())}"))
     for trip in (await store.list_trips())[-MAX_TRIPS:]:
         facts += await _describe_trip(state, trip)

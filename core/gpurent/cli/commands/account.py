@@ -12,9 +12,8 @@ import click
 from gpurent.cli.arguments import (
     account_option,
     add_account,
-    complete_leases,
+    complete_leases_and_trips,
     complete_providers,
-    complete_trips,
     provider_argument,
 )
 from gpurent.cli.context import CliContext, json_option, wide_option
@@ -197,12 +196,8 @@ def balance_command(app: CliContext, provider: str | None) -> None:
 _DATE_TYPE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
-def _complete_receipts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [*complete_leases(ctx, param, incomplete), *complete_trips(ctx, param, incomplete)]
-
-
 @click.command("receipts")
-@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=_complete_receipts)
+@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=complete_leases_and_trips)
 @json_option
 @click.pass_obj
 def receipts_command(app: CliContext, name: str | None) -> None:
