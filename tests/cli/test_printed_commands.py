@@ -42,6 +42,7 @@ EXAMPLE_VALUES = {
     "FILE": "out.txt",
     "COMMAND": "train.py",
     "what": "show",
+    "price": "3.5CNY/h",
     "way": "--stdin=password",
 }
 
