@@ -19,6 +19,7 @@ from tests.cli.test_printed_commands import GROUP_FLAGS, parse_command
 from tests.command_line import run_command
 
 PAGES = list_help_pages()
+REGISTRY = load_registry()
 HEADINGS = {"en": "Examples:", "zh": "示例："}
 MAX_COLUMNS = 80
 # Files that the examples name.
@@ -52,7 +53,7 @@ def test_no_example_is_left_of_a_command_that_is_gone() -> None:
 def list_lines() -> list[str]:
     """Return every example of core, and of the plugins' commands."""
     lines = [example.line for path in list_paths() for example in list_examples(path, "acme")]
-    for name, entry in load_registry().get_entries(CommandEntry).items():
+    for name, entry in REGISTRY.get_entries(CommandEntry).items():
         command = entry.build()
         inner = command.commands.values() if isinstance(command, click.Group) else ()
         for each in (command, *inner):
@@ -78,13 +79,12 @@ def test_an_example_can_be_typed(line: str, tmp_path: Path, monkeypatch: pytest.
     for name in FOLDERS:
         Path(name).mkdir()
     words = shlex.split(line.replace("\\\n", "").partition(" > ")[0], comments=True)[1:]
-    registry = load_registry()
     words = words[1:] if words[0] in GROUP_FLAGS else words
     name, *words = words
-    entry = registry.get_entries(CommandEntry).get(name)
+    entry = REGISTRY.get_entries(CommandEntry).get(name)
     assert entry is not None, f"no such command: {name}"
     try:
-        parse_command(entry.build(), words, name, CliContext(registry))
+        parse_command(entry.build(), words, name, CliContext(REGISTRY))
     except click.UsageError as error:
         raise AssertionError(error.format_message()) from None
     except click.exceptions.Exit:

@@ -83,7 +83,9 @@ def iter_strings(path: Path) -> Iterator[str]:
             yield text
 
 
-NAMES = frozenset(load_registry().get_entries(CommandEntry))
+REGISTRY = load_registry()
+ENTRIES = REGISTRY.get_entries(CommandEntry)
+NAMES = frozenset(ENTRIES)
 
 
 def iter_code_commands() -> Iterator[tuple[str, str]]:
@@ -116,9 +118,7 @@ def test_a_command_in_the_code_can_be_typed(
         words.pop(0)
     name, *words = words
     try:
-        parse_command(
-            load_registry().get_entries(CommandEntry)[name].build(), words, name, CliContext(load_registry())
-        )
+        parse_command(ENTRIES[name].build(), words, name, CliContext(REGISTRY))
     except click.UsageError as error:
         raise AssertionError(f"{error.format_message()}\n{COMMANDS[printed]}") from None
     except click.exceptions.Exit:
@@ -158,13 +158,13 @@ def test_a_command_in_prose_exists_with_its_options(named: str) -> None:
     if not words or words[0].startswith("-") or words[0].isupper():
         return
     assert words[0] in NAMES, NAMED[named]
-    command = load_registry().get_entries(CommandEntry)[words[0]].build()
+    command = ENTRIES[words[0]].build()
     context: click.Context | None = None
     for word in words[1:]:
         if isinstance(command, click.Group) and word in command.commands:
             command = command.commands[word]
         elif word.startswith("-") and word != "--":
-            context = click.Context(command, obj=CliContext(load_registry()))
+            context = click.Context(command, obj=CliContext(REGISTRY))
             known = [
                 name for param in command.get_params(context) for name in (*param.opts, *param.secondary_opts)
             ]

@@ -60,6 +60,7 @@ def iter_printed_commands() -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = dict(iter_printed_commands())
+REGISTRY = load_registry()
 
 
 def fill_in(command: str) -> list[str]:
@@ -91,7 +92,7 @@ def test_a_printed_command_can_be_typed(printed: str) -> None:
     while words[0] in GROUP_FLAGS:
         words.pop(0)
     name, *words = words
-    entry = load_registry().get_entries(CommandEntry).get(name)
+    entry = REGISTRY.get_entries(CommandEntry).get(name)
     assert entry is not None, COMMANDS[printed]
     try:
         parse_command(entry.build(), words, name)
