@@ -51,19 +51,20 @@ class JobOutputs:
         if trip is None and lease is not None and (not name or lease.is_over):
             trip = await self._find_trip_of(lease, name)
         job = name or (trip.spec.job.name or trip.id if trip is not None else "job")
-        if lease is not None and not lease.is_over:
+        path = self.kept.find_path(trip.id) if trip is not None else None
+        if lease is not None and not (lease.is_over and path):  # one that is over says so
             status = await self.machine_commands.show_log(
                 lease.id, job, follow, session, silent=silent, lines=lines
             )
             return ShownLog(status=status)
-        if trip is None or self.kept.find_path(trip.id) is None:
+        if trip is None or path is None:
             raise LeaseError(
                 _("{name}: nothing of its job's output was kept here").format(name=given),
                 hint=_("The output of a trip's job is kept as far as gpurent saw it. See: gpurent trips"),
             )
         if not silent:
             self.display.show_output(self.kept.read(trip.id, lines))
-        return ShownLog(status=await self._find_status(trip), path=self.kept.find_path(trip.id))
+        return ShownLog(status=await self._find_status(trip), path=path)
 
     async def _find_target(self, given: str) -> tuple[Lease | None, TripRecord | None]:
         """Return the lease that is meant, or the trip with its lease, if it has one."""
