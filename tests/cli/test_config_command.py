@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import stat
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -164,3 +167,43 @@ def test_any_text_is_kept_exactly_or_refused(tmp_path_factory: pytest.TempPathFa
     except UsageError:
         return
     assert tomllib.loads((folder / "config.toml").read_bytes().decode("utf-8"))["rates"]["source"] == text
+
+
+def edit(home: Path, script: str, answers: bytes = b"") -> tuple[int, str]:
+    """Run `gpurent config edit` in a terminal, with a shell script as the editor."""
+    editor = home.parent / "editor.sh"
+    editor.write_text(f"#!/bin/sh\n{script}\n")
+    editor.chmod(0o700)
+    main, side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpurent", "config", "edit"],
+        stdin=side,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home.parent),
+            "GPURENT_HOME": str(home),
+            "EDITOR": f"{editor} -x",
+        },
+    )
+    os.close(side)
+    os.write(main, answers)
+    out, _none = process.communicate(timeout=60)
+    os.close(main)
+    return process.returncode, out.decode()
+
+
+def test_what_an_editor_saves_is_checked_before_it_counts(home: Path) -> None:
+    (home / "config.toml").write_text(WRITTEN)
+    assert edit(home, "true") == (0, "Nothing was changed.\n")
+    code, _out = edit(home, """printf '[warn]\\nat = "1h"\\n' >> "$2" """)
+    assert (code, tomllib.loads(read(home))["warn"]) == (0, {"at": "1h"})
+    before = read(home)
+    code, out = edit(home, """printf 'mnth = 5\\n' >> "$2" """, b"n\n")
+    assert code != 0
+    assert "unknown key 'mnth'" in out
+    assert read(home) == before
+    code, out = edit(home, "exit 3")
+    assert (code, "exit code 3" in out) == (2, True)
+    assert stat.S_IMODE((home / "config.toml").stat().st_mode) == 0o600

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from attrs import evolve
 
+from gpurent.cli.views.offers import format_market
 from gpurent.cli.views.table import display_width, format_table
 from gpurent.domain.lease_outlook import EndCause, find_first_end
+from gpurent.domain.money import CNY, UnitPrice
 from gpurent.domain.money_text import format_rounded
+from gpurent.domain.offer import Hardware, Metered, Offer, Quote
 from gpurent.domain.time_left import TimeKind, TimeLeft
+from gpurent.locale import use_language
 from gpurent.testing.shared_sandbox import CommandLineResult
-from tests.cli.stored_leases import LONG_KEY, make_home
+from gpurent.workflow.reports.offers import MarketOffers, PricedOffer
+from tests.cli.stored_leases import DBC, LONG_KEY, make_home
 from tests.command_line import run_command
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -46,6 +55,9 @@ LISTINGS = (
     "providers dbc-chain",
     "plugin list",
     "top --once",
+    "status",
+    "config list --all",
+    "version --all",
 )
 
 
@@ -124,6 +136,53 @@ def test_a_near_miss_is_suggested_and_nothing_is_guessed(home: Path, line: str, 
     result = run(home, f"--no-input {line}")
     assert result.code == code
     assert told in result.out + result.err
+
+
+def make_market() -> MarketOffers:
+    """The offers of three providers: one machine has a name of 64 letters, another a deposit, a third is taken."""
+    day = timedelta(days=1)
+
+    def price(provider: str, key: str, gpu: str, per_hour: UnitPrice, **more: Any) -> PricedOffer:
+        offer = Offer(
+            provider=provider, key=key, hardware=Hardware(gpu=gpu, gpus=1), tariff=Metered(price=per_hour)
+        )
+        cost = per_hour.cost(day)
+        quote = Quote(low=cost, high=cost, deposit=more.pop("deposit", None))
+        return PricedOffer(
+            offer=evolve(offer, **more), term=day, price=cost, quote=quote, net_quote=quote,
+            refundable=cost.currency.zero,
+        )  # fmt: skip
+
+    yuan, tokens = UnitPrice(Decimal("3.2"), CNY), UnitPrice(Decimal("1234.56789012"), DBC)
+    return MarketOffers(
+        ranked=[
+            price("mistgpu", "000029", "RTX 2080Ti", yuan),
+            price("1024gpu", "7", "RTX 3090", yuan, deposit=CNY.money(200), available=False),
+            price("compshare", "4090-1c-16g", "RTX 4090", yuan, location="华北二, 可用区 B"),
+        ],
+        unconverted=[price("dbc-chain", LONG_KEY, "A100 80GB", tokens)],
+        unavailable=[("vast", "you are not logged in to vast")],
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_offers_fit_80_columns(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with use_language(language):
+        text = format_market(make_market(), "CNY")
+    assert [line for line in text.splitlines() if display_width(line) > 80] == []
+    assert LONG_KEY not in text
+    assert f"{LONG_KEY[:13]}…" in text
+    assert "--wide" in text
+    assert "000029" in text
+    assert re.search(r"^1024gpu +7 ?[（(]", text, re.MULTILINE), "it is taken"
+
+
+def test_wide_offers_have_every_column_and_whole_names() -> None:
+    text = format_market(make_market(), "CNY", wide=True)
+    assert LONG_KEY in text
+    assert "1234.56789012 DBC/h" in text
+    assert "refundable" in text
 
 
 # tables

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpurent.composition.configuration import ConfigEditor, SettingRow
 
 HIDDEN = "***"
+MAX_EXAMPLE_LENGTH = 32
 _EDITORS = ("nano", "vim", "vi")
 
 
@@ -93,7 +94,10 @@ def _format_rows(rows: Sequence[SettingRow], *, every: bool) -> str:
     if every:
         head.append(_("example"))
         for cell, row in zip(cells, rows, strict=True):
-            cell.append(row.example.partition(" = ")[2] or row.example)
+            example = row.example.partition(" = ")[2] or row.example
+            cell.append(
+                example if len(example) <= MAX_EXAMPLE_LENGTH else f"{example[: MAX_EXAMPLE_LENGTH - 1]}…"
+            )
     return format_table(head, cells)
 
 

@@ -99,13 +99,13 @@ def _format_spent(outlook: LeaseOutlook, *, wide: bool) -> str:
     return mark + " + ".join(amounts) if amounts else "-"
 
 
-def _iter_notes(found: LeaseList) -> Iterator[str]:
+def _iter_notes(found: LeaseList) -> Iterator[Line]:
     """Yield why something is not as it should be, or is not known, with the lease that it is about."""
     for lease in found.leases:
         figure = found.times.figures[lease.id]
         note = lease.note or (figure.note if figure.kind is TimeKind.UNKNOWN else "")
         if note:
-            yield f"{lease.id}: {note}"
+            yield Line(f"{lease.id}: {note}")
 
 
 def _release_reminders(leases: Sequence[Lease]) -> list[Line]:

@@ -97,15 +97,19 @@ def _shorten_key(key: str) -> str:
     return f"{key[: MAX_KEY_LENGTH - 1]}…" if _is_long(key) else key
 
 
+def _name_machine(offer: Offer) -> str:
+    name = _shorten_key(offer.key)
+    return name if offer.available else _("{name} ({state})").format(name=name, state=_("taken"))
+
+
 def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
     """Format a table with rounded amounts; what holds for all rows, or is stated by none, has no column."""
     terms = {item.term for item in items}
-    cost = _("net cost in {code}").format(code=code) if code else _("net cost")
-    if len(terms) == 1:
-        cost = _("{cost}, {span}").format(cost=cost, span=format_duration(terms.pop()))
+    span = format_duration(min(terms)) if len(terms) == 1 else _("net cost")
+    cost = _("{span} in {code}").format(span=span, code=code) if code else span
     columns = (
         (_("provider"), [item.offer.provider for item in items], True),
-        (_("machine"), [_shorten_key(item.offer.key) for item in items], True),
+        (_("machine"), [_name_machine(item.offer) for item in items], True),
         ("GPU", [item.offer.hardware.title for item in items], True),
         (_("price"), [format_hourly_price(item.offer.tariff.price) for item in items], True),
         (_("duration"), [format_duration(item.term) for item in items], len(terms) > 1),
@@ -116,11 +120,6 @@ def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
             any(item.quote.deposit for item in items),
         ),
         (_("region"), [item.offer.location or "-" for item in items], any(x.offer.location for x in items)),
-        (
-            _("available"),
-            [_("yes") if item.offer.available else _("taken") for item in items],
-            not all(item.offer.available for item in items),
-        ),
     )
     shown = [(title, cells) for title, cells, is_shown in columns if is_shown]
     amounts = {_("price"), cost, _("deposit")}

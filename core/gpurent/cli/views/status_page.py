@@ -25,6 +25,7 @@ def format_status(found: OverallStatus, leases: LeaseList) -> Page:
         lines = [*lines[:-1], leases.format_guard(), ""]
     lines += _iter_money(found)
     lines += [_format_trip(trip) for trip in found.trips]
+    lines += [_("See: gpurent trips")] if found.trips else []
     lines.append(_format_search(found))
     return lines
 
@@ -57,17 +58,16 @@ def _iter_money(found: OverallStatus) -> Iterator[str]:
         )
 
 
-def _format_trip(trip: TripRecord) -> str:
+def _format_trip(trip: TripRecord) -> Line:
     command = " ".join(trip.spec.job.command)[:MAX_COMMAND_LENGTH] or trip.kind
-    return _("Trip in progress: {trip} ({command}). See: gpurent trips show {trip}").format(
-        trip=trip.id, command=command
-    )
+    text = _("Trip in progress: {trip} ({command})")
+    return Line(text.format(trip=trip.id, command=command))
 
 
 def _format_search(found: OverallStatus) -> str:
     if found.searched_at is None:
-        return _("Machines that nobody here knows were never searched for. Search: gpurent orphans")
-    return _("Machines that nobody here knows were searched for {span} ago. Again: gpurent orphans").format(
+        return _("Machines unknown here: never searched for. Search: gpurent orphans")
+    return _("Machines unknown here: searched for {span} ago. Again: gpurent orphans").format(
         span=format_duration(found.now - found.searched_at)
     )
 

@@ -96,10 +96,12 @@ def _find_least_width(cell: str) -> int:
 
 
 def _find_piece_width(cell: str) -> int:
-    return max(map(display_width, split_pieces(cell)), default=0)
+    width = max(map(display_width, split_pieces(cell)), default=0)
+    return max(width, min(display_width(cell), MIN_CHINESE_WIDTH)) if not cell.isascii() else width
 
 
 MAX_FIGURE_LENGTH = 24
+MIN_CHINESE_WIDTH = 6  # a line may break before each of its characters
 _KEPT_WIDTHS = (24, 16, 12, 8, 4, 0)
 
 

@@ -9,7 +9,7 @@ from unicodedata import category, east_asian_width
 
 # A line may break before every Chinese character, but not before closing or after opening punctuation.
 _PIECE = re.compile(
-    r"[“（《]*(?:[\u3400-\u9fff]|[^\s\u3400-\u9fff“（《，。：；、？！）》”…]+)?[，。：；、？！）》”…]*|\s+"
+    r"[“（《]*(?:[\u3400-\u9fff]|[^\s\u3400-\u9fff“（《，。：；、？！）》”…]+)?[，。：；、？！）》”…,;:.)]*|\s+"
 )
 MIN_TERMINAL_WIDTH = 20
 
