@@ -13,8 +13,6 @@ from gpurent.composition.state import make_part_names
 from gpurent.domain.config_sections import ConfigSection
 from gpurent.domain.provider_names import get_base_name
 from gpurent.infra.config.config_editor import ConfigEditor as ConfigEditor, SettingName as SettingName
-from gpurent.infra.config.config_file import parse_config
-from gpurent.infra.config.toml_file import TomlFile
 from gpurent.workflow.runtime.settings import environment_variable_name
 
 if TYPE_CHECKING:
@@ -42,8 +40,7 @@ def make_config_editor(registry: EntryPointRegistry, home: Path) -> ConfigEditor
 
 def list_settings(editor: ConfigEditor, environment: Mapping[str, str]) -> list[SettingRow]:
     """Return every setting that is declared or set, each section's together; raises `UsageError` for a wrong file."""
-    file = TomlFile.decode(editor.path, editor.read(), parse_float=str)
-    sections = parse_config(file, editor.declared, editor.names)
+    sections = editor.read_sections()
     names = dict.fromkeys(_iter_names(editor.declared, sections))
     return [find_setting(editor, name, sections, environment) for name in names]
 

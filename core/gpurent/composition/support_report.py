@@ -6,7 +6,6 @@ address, no name of the user or of this computer, no command of a job, no file n
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import socket
@@ -107,17 +106,11 @@ def _make_redaction(registry: EntryPointRegistry, environment: Mapping[str, str]
     for value in _list_secrets(registry, environment):
         for part in split_secret(value):
             known.register_secret(Secret(part))
-    for name in (_get_user(), socket.gethostname(), Path.home().name):
+    users = (environment.get(name, "") for name in ("USER", "LOGNAME"))
+    for name in (*users, socket.gethostname(), Path.home().name):
         if name not in ("root", "localhost"):
             known.register_account(name)
     return TextRedaction(known=known)
-
-
-def _get_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
-        return ""
 
 
 def _list_secrets(registry: EntryPointRegistry, environment: Mapping[str, str]) -> list[str]:

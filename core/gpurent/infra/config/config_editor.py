@@ -17,7 +17,7 @@ from attrs import frozen
 from gpurent.domain.config_sections import ConfigKey, ConfigSection
 from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import StorageError, UsageError
-from gpurent.infra.config.config_file import Names, find_key, find_section, parse_config
+from gpurent.infra.config.config_file import Names, Sections, find_key, find_section, parse_config
 from gpurent.infra.config.toml_file import TomlFile, read_bytes, suggest_name
 from gpurent.infra.platform.posix.system import (
     make_private_folder,
@@ -105,6 +105,11 @@ class ConfigEditor:
     def check_text(self, data: bytes) -> None:
         """Raise `UsageError` for the first mistake in ``data`` as the content of the file."""
         parse_config(TomlFile.decode(self.path, data, parse_float=str), self.declared, self.names)
+
+    def read_sections(self) -> Sections:
+        """Return what the file sets; raises `UsageError` for a mistake in it."""
+        file = TomlFile.decode(self.path, self.read(), parse_float=str)
+        return parse_config(file, self.declared, self.names)
 
     def read(self) -> bytes:
         """Return the content of the file, empty if there is none."""
