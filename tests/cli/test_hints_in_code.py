@@ -131,11 +131,14 @@ def iter_named_commands() -> Iterator[tuple[str, str]]:
         for found in _QUOTED.finditer(path.read_text("utf-8")):
             yield found[1], str(path.relative_to(ROOT))
     for path in CATALOGUES:
-        for message in read_po(io.BytesIO(path.read_bytes())):
-            texts = message.string if isinstance(message.string, tuple) else (message.string,)
-            for text in texts:
-                for found in _QUOTED.finditer(text):
-                    yield found[1], str(path.relative_to(ROOT))
+        for text in iter_translations(path):
+            for found in _QUOTED.finditer(text):
+                yield found[1], str(path.relative_to(ROOT))
+
+
+def iter_translations(path: Path) -> Iterator[str]:
+    for message in read_po(io.BytesIO(path.read_bytes())):
+        yield from [message.string] if isinstance(message.string, str) else message.string or ()
 
 
 NAMED = dict(iter_named_commands())
@@ -189,10 +192,7 @@ def iter_packages() -> Iterator[tuple[str, str, str]]:
         if not str(path.relative_to(ROOT)).startswith(ON_THE_MACHINE)
         for text in iter_strings(path)
     ]
-    for path in CATALOGUES:
-        for message in read_po(io.BytesIO(path.read_bytes())):
-            strings = message.string if isinstance(message.string, tuple) else (message.string,)
-            texts += [(text, path) for text in strings]
+    texts += [(text, path) for path in CATALOGUES for text in iter_translations(path)]
     for text, path in texts:
         for found in _PIP.finditer(text):
             if "-e" not in found[1]:

@@ -74,7 +74,9 @@ class JobOutputs:
         if found is None:
             raise LeaseError(
                 _("no such lease or trip: {given}").format(given=given),
-                hint=suggest_id(given, [*leases, *trips], _("See: gpurent ls --all, or gpurent trips")),
+                hint=suggest_id(
+                    given, [*leases, *trips], "\n".join((_("See: gpurent ls --all"), _("See: gpurent trips")))
+                ),
             )
         if found in leases:
             return leases[found], None
