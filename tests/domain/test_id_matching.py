@@ -47,6 +47,7 @@ def test_of_many_only_some_are_named() -> None:
 
 def test_a_near_miss_is_suggested() -> None:
     assert "Did you mean acme-k2f7a?" in suggest_id("acme-k2f8a", IDS, "See: gpurent ls --all")
+    assert "Did you mean t1130-m3n4p?" in suggest_id("m3n5p", IDS, "")
     assert suggest_id("zzz", IDS, "See: gpurent ls --all") == "See: gpurent ls --all"
 
 

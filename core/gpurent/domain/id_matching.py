@@ -46,8 +46,10 @@ def _join_some(names: Sequence[str]) -> str:
 
 
 def suggest_id(given: str, ids: Iterable[str], hint: str) -> str:
-    """Return ``hint``, and before it the id that is most like ``given``, if one is."""
+    """Return ``hint``, and before it the id that is most like ``given``, as a whole or in its random end."""
     from difflib import get_close_matches
 
-    near = get_close_matches(given, list(ids), 1)
-    return join_phrases(_("Did you mean {name}?").format(name=near[0]), hint) if near else hint
+    by_text = {name.rpartition("-")[2]: name for name in ids}
+    by_text |= {name: name for name in by_text.values()}
+    near = get_close_matches(given, list(by_text), 1)
+    return join_phrases(_("Did you mean {name}?").format(name=by_text[near[0]]), hint) if near else hint
