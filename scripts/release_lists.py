@@ -110,7 +110,7 @@ def find_licence(distribution: metadata.Distribution) -> str:
     text = str(data.get("License-Expression") or "")
     if not text:
         text = str(data.get("License") or "").strip().splitlines()[0] if data.get("License") else ""
-    if not text or len(text) > 60:
+    if text in ("", "UNKNOWN") or len(text) > 60:
         names = [
             line.rpartition(" :: ")[2] for line in data.get_all("Classifier") or () if "License ::" in line
         ]

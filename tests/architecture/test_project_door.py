@@ -35,11 +35,13 @@ MAY_USE = {
     "TomlFile": {
         "infra/config/toml_file.py",
         "infra/config/config_file.py",
+        "infra/config/config_editor.py",
         "infra/config/config_migration.py",
         READER,
     },
     "tomllib": {
         "infra/config/toml_file.py",
+        "infra/config/config_editor.py",
         "infra/config/config_migration.py",
         "testing/plugin_check/installed.py",  # a plugin's own quality.toml
     },

@@ -109,6 +109,13 @@ def name_no_lease(user: HintUser) -> ShownError:
     return user.fail("show nosuch", LeaseError)
 
 
+def want_output_that_never_was(user: HintUser) -> ShownError:
+    user.log_in_at_mistgpu("")
+    user.type_line("run -p mistgpu --no-project -- true", code=5)
+    (trip,) = user.read("trips")
+    return user.fail(f"logs {trip['id']}", LeaseError)
+
+
 def export_nothing(user: HintUser) -> ShownError:
     return user.fail("export openssh --all", LeaseError)
 
@@ -256,6 +263,12 @@ PROVOCATIONS = (
     Provocation(SoldOut, "Nothing was spent. Pick another machine: gpurent offers", be_slower, check_nothing),
     Provocation(SoldOut, "Pick another machine: gpurent offers", be_slower_at_1024gpu, check_nothing),
     Provocation(LeaseError, LIST_ALL, name_no_lease, check_nothing),
+    Provocation(
+        LeaseError,
+        "The output of a trip's job is kept as far as gpurent saw it. See: gpurent trips",
+        want_output_that_never_was,
+        check_nothing,
+    ),
     Provocation(LeaseError, LIST_ALL, export_nothing, check_nothing),
     Provocation(LeaseError, "Release it: gpurent release {lease}", forget_a_running_machine, check_released),
     Provocation(

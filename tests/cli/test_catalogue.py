@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gettext
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,16 @@ def test_each_package_uses_its_own_catalogue(tmp_path: Path, monkeypatch: pytest
         assert make_translator("gpurent_plugin_absent")("hello") == "hello"
     finally:
         set_language("en")
+
+
+_COUNTED = re.compile(r"\{(?:count|files|minutes|hours|days|seconds)[^}]*\} (?:more |new |other )?[a-z]+s\b")
+# Always many: the passphrase has twelve characters at least, and a chain stalls for minutes.
+_ALWAYS_MANY = ("passphrase", "finalized no block")
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=[path.stem for path in CATALOGUES])
+def test_what_is_counted_has_a_singular(path: Path) -> None:
+    with path.open("rb") as file:
+        singular = [m.id for m in read_po(file, locale="zh_CN") if m.id and isinstance(m.id, str)]
+    wrong = [text for text in singular if _COUNTED.search(text) and not any(x in text for x in _ALWAYS_MANY)]
+    assert not wrong

@@ -15,9 +15,8 @@ from tests.cli.test_catalogue import CATALOGUES, ROOT, first_forms
 FORBIDDEN_WORDS = ("供应商", "商家", "卖家", "店铺", "门户", "交还", "归还", "租赁", "令牌", "您")
 # Messages in which the English word means something else.
 OTHER_MEANINGS = {
-    "Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known.": (
-        "offer"
-    ),
+    "Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known."
+    "\n\nWithout a name, the most important of each; with names, everything.": "offer",
     "Disk size to order, in GiB": "order",
     "It logs in with the lease's key file; FileZilla may offer to convert it first.": "offer",
     "Many e-mail services require an app password for IMAP.": "password",

@@ -35,11 +35,14 @@ def list_help_pages() -> list[tuple[str, ...]]:
     """Return the arguments of every command and subcommand, hidden ones too."""
     pages: list[tuple[str, ...]] = [()]
     for name, entry in load_registry().get_entries(CommandEntry).items():
-        command = entry.build()
-        pages.append((name,))
-        if isinstance(command, click.Group):
-            pages += [(name, inner) for inner in command.commands]
+        pages += list_command_pages((name,), entry.build())
     return pages
+
+
+def list_command_pages(path: tuple[str, ...], command: click.Command) -> list[tuple[str, ...]]:
+    inner = command.commands if isinstance(command, click.Group) else {}
+    below = (list_command_pages((*path, name), each) for name, each in inner.items())
+    return [path, *(page for pages in below for page in pages)]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -198,6 +201,9 @@ def test_metered_trip_output_is_in_one_language(cli_user: LanguageUser) -> None:
         (
             "ls",
             "ls --refresh",
+            "ls --wide",
+            "status",
+            "offers --wide",
             f"show {lease}",
             f"doctor {lease}",
             f"sessions {lease}",
@@ -242,7 +248,18 @@ def test_metered_trip_output_is_in_one_language(cli_user: LanguageUser) -> None:
             "reconcile",
             "resume",
             "ls --all",
+            "trips --wide",
+            f"logs {lease} -n 1",
+            "status",
             "providers",
+            "providers mistgpu",
+            "config list",
+            "config set budget.month five",
+            "config set budget.mnth 5CNY",
+            "config get budget.month",
+            "config edit",
+            "version",
+            "help nosuch",
             "adopt nonsense",
             "logout mistgpu",
             "logout mistgpu",

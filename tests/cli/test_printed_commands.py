@@ -42,6 +42,7 @@ EXAMPLE_VALUES = {
     "FILE": "out.txt",
     "COMMAND": "train.py",
     "what": "show",
+    "price": "3.5CNY/h",
     "way": "--stdin=password",
 }
 
@@ -59,6 +60,7 @@ def iter_printed_commands() -> Iterator[tuple[str, str]]:
 
 
 COMMANDS = dict(iter_printed_commands())
+REGISTRY = load_registry()
 
 
 def fill_in(command: str) -> list[str]:
@@ -69,14 +71,14 @@ def fill_in(command: str) -> list[str]:
     return words
 
 
-def parse_command(command: click.Command, words: list[str], name: str) -> None:
+def parse_command(command: click.Command, words: list[str], name: str, obj: object = None) -> None:
     """Parse ``words`` as the command line does, without running anything."""
     if isinstance(command, click.Group) and words and not words[0].startswith("-"):
         found = command.commands.get(words[0])
         assert found is not None, f"{name} has no command {words[0]}"
-        parse_command(found, words[1:], words[0])
+        parse_command(found, words[1:], words[0], obj)
         return
-    command.make_context(name, words)
+    command.make_context(name, words, obj=obj)
 
 
 def test_messages_do_print_commands() -> None:
@@ -90,7 +92,7 @@ def test_a_printed_command_can_be_typed(printed: str) -> None:
     while words[0] in GROUP_FLAGS:
         words.pop(0)
     name, *words = words
-    entry = load_registry().get_entries(CommandEntry).get(name)
+    entry = REGISTRY.get_entries(CommandEntry).get(name)
     assert entry is not None, COMMANDS[printed]
     try:
         parse_command(entry.build(), words, name)

@@ -231,11 +231,11 @@ def test_init_writes_no_file_that_run_would_refuse(
     assert not (folder / "gpurent.toml").exists()
 
 
-def test_init_asks_at_a_terminal(folder: Path) -> None:
-    (folder / "train.py").touch()
+def answer_init(folder: Path, answers: bytes, *options: str) -> tuple[int, str]:
+    """Run `gpurent init` at a terminal where ``answers`` are typed; return its exit code and what it printed."""
     main, second = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gpurent.cli.main", "init", "--for", "2h"],
+        [sys.executable, "-m", "gpurent.cli.main", "init", *options],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],
@@ -247,17 +247,57 @@ def test_init_asks_at_a_terminal(folder: Path) -> None:
         stderr=subprocess.STDOUT,
     )
     os.close(second)
-    # Providers, GPU, command (as proposed), results, pip, budget, deadline, ignore file.
-    os.write(main, b"mistgpu, 1024gpu\n2080Ti\n\nout\n\n20CNY\n\ny\n")
+    os.write(main, answers)
     out, _none = process.communicate(timeout=60)
     os.close(main)
-    assert process.returncode == 0, out
+    return process.returncode, out.decode()
+
+
+def test_init_asks_at_a_terminal(folder: Path) -> None:
+    (folder / "train.py").touch()
+    # Providers, GPU, command (as proposed), results, pip, budget, deadline, ignore file.
+    answers = b"mistgpu, 1024gpu\n2080Ti\n\nout\n\n20CNY\n\ny\n"
+    code, out = answer_init(folder, answers, "--for", "2h")
+    assert code == 0, out
     found = read_spec(folder / "gpurent.toml")
     assert (found.providers, found.requirements.gpu) == (("mistgpu", "1024gpu"), "2080Ti")
     assert found.job.command == ("python3", "train.py")
     assert (found.results.paths, found.limits.term) == (("out",), timedelta(hours=2))
     assert (found.limits.deadline_in, found.limits.deadline_at) == (None, None)
     assert (folder / ".gpurentignore").exists()
+
+
+def test_init_asks_again_for_what_cannot_be_used_and_takes_names_with_spaces(folder: Path) -> None:
+    (folder / "my train.py").touch()
+    lines = (
+        "mistgpo",  # no such provider
+        "mistgpu",
+        "",  # any GPU
+        "python3 'my train.py",  # an open quotation mark
+        "python3 'my train.py'",
+        "../out",  # outside the folder
+        "'out of it' logs, 结果",
+        "nosuch.txt",  # no such requirements file
+        "",
+        "soon",  # no duration
+        "2h",
+        "much",  # no amount
+        "20CNY",
+        "yesterday",  # no time
+        "20h",
+        "n",
+    )
+    code, out = answer_init(folder, "".join(f"{line}\n" for line in lines).encode())
+    assert code == 0, out
+    for told in ("Did you mean mistgpu?", "unclosed quotation mark", "not inside the folder", "nosuch.txt"):
+        assert told in out
+    for told in ("expected a duration", "expected an amount", "expected a time"):
+        assert told in out
+    found = read_spec(folder / "gpurent.toml")
+    assert found.provider == "mistgpu"
+    assert found.job.command == ("python3", "my train.py")
+    assert found.results.paths == ("out of it", "logs", "结果")
+    assert (found.limits.term, found.limits.deadline_in) == (timedelta(hours=2), timedelta(hours=20))
 
 
 def test_the_schema_is_printed(folder: Path) -> None:

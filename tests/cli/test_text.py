@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -141,3 +143,32 @@ def test_lists_of_durations() -> None:
     assert parse_durations("") == ()
     with pytest.raises(ValueError, match="not a valid duration"):
         parse_durations("5m, soon")
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("now", "text", "meant"),
+    [
+        # The clocks go back at 03:00 on 25 October 2026, and forward at 02:00 on 28 March 2027.
+        ("2026-10-24T20:00+02:00", "18:30", "2026-10-25T18:30+01:00"),
+        ("2026-10-24T20:00+02:00", "02:30", "2026-10-25T02:30+02:00"),
+        ("2026-10-25T02:40+02:00", "02:30", "2026-10-25T02:30+01:00"),
+        ("2026-10-25T02:40+01:00", "02:30", "2026-10-26T02:30+01:00"),
+        ("2027-03-27T20:00+01:00", "18:30", "2027-03-28T18:30+02:00"),
+        ("2027-03-27T20:00+01:00", "02:30", "2027-03-28T03:30+02:00"),
+        ("2026-07-01T23:59+02:00", "00:00", "2026-07-02T00:00+02:00"),
+        ("2026-07-01T12:00+02:00", "2026-12-01T18:00", "2026-12-01T18:00+01:00"),
+        ("2026-07-01T12:00+02:00", "2026-12-01T18:00Z", "2026-12-01T19:00+01:00"),
+    ],
+)
+def test_local_times_are_those_of_their_own_day(now: str, text: str, meant: str) -> None:
+    assert parse_time(text, datetime.fromisoformat(now)) == datetime.fromisoformat(meant)

@@ -80,7 +80,7 @@ async def test_a_machine_that_is_kept_for_results_outlives_the_grace_period_whil
         async with running_guard(application):
             await wait_until_true(is_late)
             assert (await application.leases.get_lease(trip.lease)).state is LeaseState.READY
-            assert (await machine.show_log(trip.lease, "mine", False))[1].state is JobState.RUNNING
+            assert (await machine.show_log(trip.lease, "mine", False)).state is JobState.RUNNING
             timer = await application.store.find_machine_timer(trip.lease)
             assert timer is not None
             assert timer.until is not None

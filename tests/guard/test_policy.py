@@ -67,7 +67,7 @@ def test_the_narrower_section_wins(written_policies: GuardPolicies) -> None:
     assert narrow.idle is None
     assert narrow.save_before == timedelta(minutes=20)
     assert narrow.max_renewals == 3
-    assert narrow.resolve_deadline(None) == datetime(2026, 12, 1, 18, tzinfo=UTC)
+    assert narrow.resolve_deadline(None) == datetime(2026, 12, 1, 18).astimezone(UTC), "local, as everywhere"
     assert narrow.budget == PolicyAmount(Decimal(50), "CNY")
 
 
@@ -136,3 +136,13 @@ def test_other_sections_are_ignored() -> None:
 def test_every_key_has_a_line_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "guard.md").read_text()
     assert [key for key in POLICY_KEYS if f"`{key}`" not in page] == []
+
+
+def test_a_deadline_is_local_unless_it_has_a_zone() -> None:
+    for text, meant in (
+        ("2026-12-01 18:00", datetime(2026, 12, 1, 18).astimezone(UTC)),
+        ("2026-12-01 18:00+08:00", datetime(2026, 12, 1, 10, tzinfo=UTC)),
+        ("2026-12-01T18:00Z", datetime(2026, 12, 1, 18, tzinfo=UTC)),
+    ):
+        policy = make_policies({"guard": {"deadline": text}}).get_policy("mistgpu")
+        assert policy.resolve_deadline(None) == meant, text

@@ -97,7 +97,7 @@ async def test_a_cancelled_trip_on_a_lease_of_the_user_keeps_the_machine(tmp_pat
             end = await application.trips.run(spec, detach=True)
             done = await application.trip_cancellation.cancel_trip(end.trip_id)
             assert (done.lease, done.receipt) == (lease.id, None)
-            _name, status = await application.machine_commands.show_log(lease.id, end.trip_id, follow=False)
+            status = await application.machine_commands.show_log(lease.id, end.trip_id, follow=False)
             assert status.exit_code != 0, "the job was stopped"
             assert (await application.leases.get_lease(lease.id)).state is LeaseState.READY
             await application.releases.release_lease(lease.id)

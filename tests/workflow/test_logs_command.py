@@ -32,7 +32,7 @@ async def test_what_logs_shows_and_returns(tmp_path: Path) -> None:
         await machine.start_job(lease, "lost", ("sleep 600",), ".", "plain", "")
         lose = 'cd ~/.gpurent/jobs/lost && kill -9 "-$(cat pid)"'
         assert (await machine.run_command(lease, lose)).exit_status == 0
-        assert (await machine.show_log(lease, "lost", follow=True))[1].state is JobState.LOST
+        assert (await machine.show_log(lease, "lost", follow=True)).state is JobState.LOST
         for option in ("--status", "-f"):
             result = await sandbox.run_command("logs", lease, "lost", option)
             assert (result.code, "disappeared without an exit code" in result.err) == (7, True)

@@ -129,9 +129,8 @@ async def test_it_is_started_once_reached_over_a_cut_and_ended(tmp_path: Path) -
         assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data == {
             "stopped": first["job"]
         }
-        assert (await application.machine_commands.show_log(lease, first["job"], follow=False))[
-            1
-        ].state is not JobState.RUNNING
+        status = await application.machine_commands.show_log(lease, first["job"], follow=False)
+        assert status.state is not JobState.RUNNING
         assert (await sandbox.run_command("jupyter", lease, "--stop", "--json")).data == {"stopped": ""}
         async with sandbox.running_command("jupyter", lease, "--json") as process:
             fresh = json.loads(await read_line(process))["data"]

@@ -146,7 +146,7 @@ async def test_offers_of_a_market_in_usd_are_shown_in_cny_with_the_date_of_the_r
     assert result.code == 0, result.err
     (line,) = [line for line in result.out.splitlines() if "European Central Bank" in line]
     assert line.startswith("1 USD = 7.")
-    assert "net cost in CNY" in result.out
+    assert "1 d in CNY" in result.out
     rows = (await sandbox.run_command("offers", "-p", "vast", "--in", "CNY", "--json")).data
     offers = rows[0]["offers"]
     assert offers

@@ -43,6 +43,10 @@ complete_leases = _complete_stored_ids("leases")
 complete_trips = _complete_stored_ids("trips")
 
 
+def complete_leases_and_trips(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [*complete_leases(ctx, param, incomplete), *complete_trips(ctx, param, incomplete)]
+
+
 def _refuse_empty_label(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
     if value == "":  # an unset variable of a script must not mean the main account
         raise click.BadParameter(_("an account's label is not empty"), ctx=ctx, param=param)

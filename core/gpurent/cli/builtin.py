@@ -153,7 +153,13 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (N_("Leases"), "leases", (("doctor", N_("Examine a machine: GPU, CUDA, cuDNN, disk, network")),)),
     (N_("Leases"), "leases", (("timer", N_("Show or set a machine's shutdown timer")),)),
+    (N_("Leases"), "status", (("status", N_("Show everything that matters on one page")),)),
     (N_("Leases"), "top", (("top", N_("Monitor all leases live")),)),
+    (
+        N_("Configuration and testing"),
+        "config",
+        (("config", N_("Read and change your settings")),),
+    ),
     (N_("Configuration and testing"), "tool", (("notify", N_("Send a test notification")),)),
     (
         N_("Leases"),
@@ -181,6 +187,19 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
         (
             ("sandbox", N_("Run a sandbox on this computer, with no real money")),
             ("demo", N_("Make two complete trips in a sandbox")),
+        ),
+    ),
+    (
+        N_("Configuration and testing"),
+        "report",
+        (("report", N_("Write a report for whoever helps you, without secrets")),),
+    ),
+    (
+        N_("Configuration and testing"),
+        "about",
+        (
+            ("version", N_("Show the version of gpurent")),
+            ("help", N_("Show the help of a command")),
         ),
     ),
 )

@@ -163,3 +163,11 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
     about = _("Print one JSON document.")
     return click.option("--json", is_flag=True, expose_value=False, callback=note, help=about)(command)
+
+
+wide_option = click.option(
+    "--wide",
+    "-w",
+    is_flag=True,
+    help=_("Show every column, with exact amounts, however wide the terminal is."),
+)

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from gettext import gettext
 
-import click
-
-from gpurent.cli.help_page import SafeHelpFormatter, clean_rows
-from gpurent.cli.views.table import display_width, pad_text
+from gpurent.cli.help_page import SafeHelpContext, SafeHelpFormatter, clean_rows
+from gpurent.cli.views.text_width import display_width, pad_text, wrap_columns
 from gpurent.terminal_text import strip_to_line
-
-# A line may break before every Chinese character, but not before closing or after opening punctuation.
-_PIECE = re.compile(
-    r"[“（《]*(?:[\u3400-\u9fff]|[^\s\u3400-\u9fff“（《，。：；、？！）》”…]+)?[，。：；、？！）》”…]*|\s+"
-)
 
 
 class ChineseHelpFormatter(SafeHelpFormatter):
@@ -54,24 +46,5 @@ class ChineseHelpFormatter(SafeHelpFormatter):
             self.write("".join(f"{margin}{line}\n" for line in lines))
 
 
-class ChineseHelpContext(click.Context):
+class ChineseHelpContext(SafeHelpContext):
     formatter_class = ChineseHelpFormatter
-
-
-def wrap_columns(text: str, width: int) -> list[str]:
-    """Break ``text`` into lines of at most ``width`` terminal columns; a longer word gets a line of its own."""
-    lines, line, used = [], "", 0
-    for piece in _split_pieces(text):
-        columns = display_width(piece)
-        if line and used + columns > width:
-            lines.append(line.rstrip())
-            line, used = "", 0
-        if line or piece.strip():
-            line, used = line + piece, used + columns
-    return [*lines, line.rstrip()] if line.strip() else lines
-
-
-def _split_pieces(text: str) -> Iterator[str]:
-    for match in _PIECE.finditer(text):
-        if match[0]:
-            yield " " if match[0].isspace() else match[0]

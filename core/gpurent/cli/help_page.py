@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import click
 
+from gpurent.locale import _
 from gpurent.terminal_text import strip_terminal, strip_to_line
 
 
@@ -26,7 +27,33 @@ class SafeHelpFormatter(click.HelpFormatter):
 
 
 class SafeHelpContext(click.Context):
+    """Adds the *Examples* of core's commands below the options; a plugin's command has them in its ``epilog``."""
+
     formatter_class = SafeHelpFormatter
+
+    def get_help(self) -> str:
+        page = super().get_help()
+        examples = "".join(f"{line}\n" for line in self._list_example_lines())
+        return f"{page}\n\n{examples}".rstrip("\n") if examples else page
+
+    def _list_example_lines(self) -> list[str]:
+        from gpurent.cli.examples import format_examples, list_examples
+
+        path = self.command_path.partition(" ")[2]
+        found = list_examples(path, self._find_provider())
+        if not found:
+            return []
+        formatter = self.make_formatter()
+        formatter.write_heading(_("Examples"))
+        return [*formatter.getvalue().splitlines(), *(f"  {line}" for line in format_examples(found))]
+
+    def _find_provider(self) -> str:
+        """Return a provider for the examples, one that has accounts; empty if none is installed."""
+        from gpurent.roles.entries import LeaseEntry
+
+        entries = getattr(self.obj, "registry", None)
+        known = entries.get_entries(LeaseEntry) if entries is not None else {}
+        return min((name for name, entry in known.items() if entry.auth), default="")
 
 
 def clean_rows(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

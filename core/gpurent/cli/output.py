@@ -73,9 +73,19 @@ def write_page(page: str | Page, *, err: bool = False) -> None:
 
 def _paint(text: str, colour: Colour, background: Colour = None, *, bold: bool = False) -> str:
     """Return ``text``, which has been stripped, in our colours."""
-    if colour is None and background is None and not bold:
+    if (colour is None and background is None and not bold) or not _are_colours_wanted():
         return text
     return click.style(text, fg=colour, bg=background, bold=bold or None)
+
+
+def is_dumb_terminal() -> bool:
+    """Return whether the terminal says of itself that it obeys no escape sequences."""
+    return os.environ.get("TERM", "") in ("dumb", "unknown")
+
+
+def _are_colours_wanted() -> bool:
+    """Return whether the user wants none (https://no-color.org), or the terminal has none."""
+    return not os.environ.get("NO_COLOR") and not is_dumb_terminal()
 
 
 def join_blocks(blocks: Iterable[Page]) -> Page:
@@ -99,7 +109,7 @@ def write_document(text: str) -> None:
 
 def write_last_words(text: str) -> None:
     """Print ``text`` on stderr and show the cursor, past every buffer: the process ends at once."""
-    cursor = _SHOW_CURSOR if os.isatty(2) else ""
+    cursor = _SHOW_CURSOR if os.isatty(2) and not is_dumb_terminal() else ""
     line = f"{cursor}\n{strip_terminal(text)}\n"
     with suppress(OSError):
         os.write(2, line.encode(sys.stderr.encoding or "utf-8", "replace"))
@@ -109,6 +119,11 @@ def prompt_text(label: str, default: str = "") -> str:
     """Ask for a line of text on stderr; an empty answer is ``default``, which is shown in brackets."""
     shown = f"{label} [{default}]" if default else label
     return str(click.prompt(strip_to_line(shown), default=default, show_default=False, err=True)).strip()
+
+
+def prompt_secret(label: str) -> str:
+    """Ask for a secret on stderr, which is not echoed while it is typed."""
+    return str(click.prompt(strip_to_line(label), hide_input=True, err=True)).strip()
 
 
 def prompt_yes(question: str) -> bool:

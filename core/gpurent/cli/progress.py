@@ -17,7 +17,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from gpurent.cli.output import write_line
+from gpurent.cli.output import is_dumb_terminal, write_line
 from gpurent.locale.sizes import format_size
 from gpurent.terminal_text import strip_to_line
 
@@ -32,7 +32,7 @@ class ConsoleProgress:
         self._files_total = self._files_done = self._bytes_total = self._bytes_done = 0
         self._started_at = self._reported_at = monotonic()
         self._bar: Progress | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not is_dumb_terminal():
             self._bar = Progress(
                 TextColumn("  {task.description}", markup=False),
                 BarColumn(),

@@ -201,8 +201,7 @@ class AsyncClient:
 
     async def get_job_status(self, lease: str, name: str = "") -> JobStatus:
         """Return the state of a job, by default that of the trip that rented the lease."""
-        shown = await self._application.machine_commands.show_log(lease, name, False, silent=True)
-        return shown[1]
+        return await self._application.machine_commands.show_log(lease, name, False, silent=True)
 
     async def read_log(
         self, lease: str, name: str = "", *, follow: bool = False

@@ -123,6 +123,8 @@ class Application(RuntimeParts):
     connections = _delegate(lambda it: it.machines.connections)
     upload_previewer = _delegate(lambda it: it.machines.upload_previewer)
     file_commands = _delegate(lambda it: it.machines.file_commands)
+    job_outputs = _delegate(lambda it: it.machines.job_outputs)
+    kept_logs = _delegate(lambda it: it.machines.kept_logs)
     machine_commands = _delegate(lambda it: it.machines.machine_commands)
     machine_facts = _delegate(lambda it: it.machines.machine_facts)
     doctor = _delegate(lambda it: it.machines.doctor)

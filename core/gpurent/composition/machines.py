@@ -6,6 +6,7 @@ from functools import cached_property
 
 from gpurent.composition import system
 from gpurent.composition.runtime import RuntimeParts
+from gpurent.infra.kept_logs import KeptLogFiles
 from gpurent.infra.ssh.connector import load_private_key
 from gpurent.infra.transferred_files import TransferredFileNotes
 from gpurent.workflow.connection import (
@@ -13,6 +14,7 @@ from gpurent.workflow.connection import (
     contact_questions,
     contacts,
     exports,
+    job_output,
     jobs,
     known_files,
     local_names,
@@ -49,7 +51,9 @@ class MachineParts:
         known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
         local = transfers.LocalSide(base.files, names, known)
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local, base.questions)
-        self.results = results_download.ResultsDownloader(self.transfers)
+        self.job_runners = jobs.JobRunners(plugins)
+        self.kept_logs = KeptLogFiles(base.home / "trips")
+        self.results = results_download.ResultsDownloader(self.transfers, self.job_runners, self.kept_logs)
         self.predialler = transfers.Predialler(connector, self.transfers)
         self.upload_guard = upload_guard.UploadGuard(
             base.settings.user_home, (base.home, system.default_data_folder()), base.files
@@ -58,9 +62,11 @@ class MachineParts:
         self.file_commands = transfers.FileCommands(
             self.connections, self.transfers, self.predialler, self.upload_guard
         )
-        self.job_runners = jobs.JobRunners(plugins)
         self.machine_commands = jobs.MachineCommands(
             self.connections, self.job_runners, base.store, base.terminal
+        )
+        self.job_outputs = job_output.JobOutputs(
+            base.store, self.machine_commands, self.kept_logs, base.terminal
         )
         self.machine_facts = probes.MachineFactsReader(plugins, clock, self.connections, leases)
         self.doctor = probes.Doctor(self.connections, plugins, clock)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.workflow.manual.owner import ManualLeases
 from gpurent.workflow.runtime import accounts, events, lease_copier, leases, plugins, settings, volumes
 from gpurent.workflow.runtime.lost_leases import add_lost_leases
-from gpurent.workflow.timing import machine_timer, time_left
+from gpurent.workflow.timing import lease_outlooks, machine_timer, time_left
 
 if TYPE_CHECKING:
     from gpurent.infra.recording.recorder import ExchangeRecorder
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gpurent.roles.entries import PluginEntry
     from gpurent.roles.lease import LeaseProvider
     from gpurent.roles.plugin_context import PluginContext
+    from gpurent.workflow.timing.overall_status import StatusReader
 
 
 @frozen(kw_only=True, eq=False)
@@ -115,6 +117,15 @@ class StoredState:
         self.last_seen = time_left.LastSeenTimeReader(self.store, self.plugins, self.service_clocks)
         self.time_warnings = time_left.TimeWarnings(self.store, self.settings, self.events)
         self.machine_timers = machine_timer.MachineTimers(self.plugins, self.store, self.service_clocks)
+        self.lease_outlooks = lease_outlooks.LeaseOutlooks(
+            self.store, self.settings, self.machine_timers, self.service_clocks
+        )
+
+    @cached_property
+    def status_reader(self) -> StatusReader:
+        from gpurent.workflow.timing.overall_status import StatusReader  # lazy: a listing of leases is faster
+
+        return StatusReader(self.store, self.settings, self.registry, self.clock)
 
     def _open_store(self, outside: ExternalDependencies) -> SqliteStore:
         """Open the Store; if it cannot be used, the error names the leases that may still cost money."""
@@ -150,18 +161,23 @@ def read_settings(registry: EntryPointRegistry, home: Path) -> Mapping[str, Mapp
     from gpurent.infra.config.config_file import read_config
     from gpurent.infra.config.config_migration import migrate_config
 
-    def list_names(kind: str) -> Sequence[str]:
-        """Return the names allowed for a subsection."""
-        if kind == "provider":
-            return registry.list_names("lease")
-        return list_ids(home / "journal.sqlite", f"{kind}s")
-
     declared = declared_sections(registry)
     migrate_config(path, declared)
-    found = read_config(path, lambda: declared, list_names)
+    found = read_config(path, lambda: declared, make_part_names(registry, home))
     secret_keys = {(section.name, key.name) for section in declared for key in section.keys if key.is_secret}
     has_secrets = any(
         (get_base_name(name), key) in secret_keys for name, values in found.items() for key in values
     )
     protect_config(path, has_secrets=has_secrets)
     return found
+
+
+def make_part_names(registry: EntryPointRegistry, home: Path) -> Callable[[str], Sequence[str]]:
+    """Return what gives the names that a subsection may have: of a "provider", a "lease" or a "trip"."""
+
+    def list_names(kind: str) -> Sequence[str]:
+        if kind == "provider":
+            return registry.list_names("lease")
+        return list_ids(home / "journal.sqlite", f"{kind}s")
+
+    return list_names

@@ -103,7 +103,9 @@ class TripParts:
         limits = job_limits.JobLimits(money.budgets, machines.guard_policies, base.service_clocks)
         setup_step = setup.SetupStep(plugins, runners, job_watcher, limits, setup_logs)
         launch_step = launch.LaunchStep(runners, clock)
-        monitor_step = monitor.MonitorStep(job_watcher, limits, base.time_left, base.time_warnings, clock)
+        monitor_step = monitor.MonitorStep(
+            job_watcher, limits, base.time_left, base.time_warnings, clock, machines.kept_logs
+        )
         download_step = download.DownloadStep(machines.results, connections, poller)
         self.release_step = release.ReleaseStep(
             leases, machines.ownership, base.locks, poller, base.bookkeeping
@@ -278,4 +280,4 @@ class TripParts:
             self.keep_results,
             self.machine_uses,
         )
-        self.trip_reports = TripReports(store, base.trip_tracker, base.bookkeeping)
+        self.trip_reports = TripReports(store, base.trip_tracker, base.bookkeeping, machines.kept_logs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import TypeVar
@@ -178,9 +178,24 @@ def parse_time(text: str, now: datetime) -> datetime:
     text = text.strip()
     if re.fullmatch(r"\d{1,2}:\d{2}", text):
         hour, minute = (int(part) for part in text.split(":"))
-        found = now.astimezone().replace(hour=hour, minute=minute, second=0, microsecond=0)
-        return (found if found > now else found + timedelta(days=1)).astimezone(UTC)
+        return _find_next_occurrence(time(hour, minute), now)
     return _to_utc(datetime.fromisoformat(text))
+
+
+def _find_next_occurrence(at: time, now: datetime) -> datetime:
+    """Return when local clocks show ``at`` the next time, by the offset of that day, which changes twice a year.
+
+    Of a time that they show twice, each counts; one that they skip is as long after midnight as on other days.
+    """
+    today = now.astimezone().date()
+    for day in (today, today + timedelta(days=1)):
+        local = datetime.combine(day, at)
+        moments = sorted({local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)})
+        shown = [moment for moment in moments if moment.astimezone().replace(tzinfo=None) == local]
+        for moment in shown or moments[-1:]:
+            if moment > now:
+                return moment
+    raise ValueError(f"no such time: {at}")
 
 
 def _to_utc(value: datetime) -> datetime:

@@ -9,6 +9,9 @@ from attrs import field, frozen
 from gpurent.locale import _
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
+# Whoever holds this lock is the guard.
+GUARD_LOCK = "guard"
+
 
 @frozen(kw_only=True)
 class LockOwner:

@@ -12,7 +12,7 @@ from math import ceil, floor
 from attrs import evolve
 
 from gpurent.domain.foreign_numbers import CURRENCY_SIGNS, parse_foreign_decimal, to_plain_digits
-from gpurent.domain.money import CNY, USD, Currency, Money, UnitPrice
+from gpurent.domain.money import CNY, HOUR, MICROSECOND, USD, Currency, Money, UnitPrice
 
 KNOWN_CURRENCIES = {"CNY": CNY, "USD": USD}
 _MONEY = re.compile(r"(?:([¥$])\s*)?(\d{1,12}(?:\.\d{1,18})?)\s*([A-Za-z]{3,5}|元)?", re.ASCII)
@@ -86,3 +86,42 @@ def _shorten(money: Money, rounded: Callable[[Fraction], int]) -> Money:
     """Return ``money`` rounded to the decimals that people use; ``--json`` has all of them."""
     unit = 10 ** max(money.currency.exponent - _SHOWN_DECIMALS, 0)
     return evolve(money, amount=rounded(Fraction(money.amount, unit)) * unit)
+
+
+_ROUNDED_DIGITS = 3
+_MANY = 10_000
+
+
+def format_rounded_money(money: Money) -> str:
+    """Format for a table: two decimals, none of 10,000 or more, three digits of less than one; see `format_rounded`."""
+    return f"{format_rounded(Fraction(money.decimal))} {money.currency.code}"
+
+
+def format_hourly_price(price: UnitPrice) -> str:
+    """Format ``price`` for a table, per hour whatever its unit, rounded as `format_rounded_money` does."""
+    if not price.is_known:
+        return str(price)
+    exact = Fraction(price.value) * Fraction(HOUR // MICROSECOND, price.per // MICROSECOND)
+    return f"{format_rounded(exact)} {price.currency.code}/h"
+
+
+def format_rounded(exact: Fraction) -> str:
+    """Round half up to what people read; what is not zero is never shown as zero."""
+    size = abs(exact)
+    if size >= _MANY:
+        decimals = 0
+    elif size >= 1 or not size:
+        decimals = 2
+    else:
+        decimals = _ROUNDED_DIGITS
+        while decimals < _MAX_DECIMALS and size * 10**decimals < 10 ** (_ROUNDED_DIGITS - 1):
+            decimals += 1
+    minor = floor(size * 10**decimals + Fraction(1, 2))
+    whole, part = divmod(minor, 10**decimals)
+    digits = f"{part:0{decimals}d}" if decimals else ""
+    shown = digits[:2] + digits[2:].rstrip("0")
+    text = f"{whole:,}.{shown}" if shown else f"{whole:,}"
+    return f"-{text}" if exact < 0 else text
+
+
+_MAX_DECIMALS = 18

@@ -17,6 +17,7 @@ from attrs import field, frozen
 from gpurent.domain.access import is_loopback
 from gpurent.domain.secret import Secret
 from gpurent.errors import Spent, UnavailableError, UnexpectedResponse, UsageError
+from gpurent.infra.http_environment import make_environment_error
 from gpurent.infra.http_headers import check_headers, format_cookies, parse_cookies, parse_retry_after
 from gpurent.infra.recording.exchange import FinishWatch, HttpWatch, ReceivedAnswer, SentRequest
 from gpurent.infra.redact import MASK, Redactor
@@ -143,15 +144,18 @@ class HttpClient:
             for chatty in ("httpx2", "httpcore2"):
                 # They log URLs in another spelling, which the redactor cannot recognize.
                 getLogger(chatty).setLevel(WARNING)
-            self._client = httpx2.AsyncClient(
-                follow_redirects=False,
-                trust_env=not local,
-                # Loading certificates takes longer than a request to this computer, which needs none.
-                verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True,
-                headers={"User-Agent": "gpurent"},
-                # The session belongs to a login, which the plugin manages; the client stores no cookies.
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            )
+            try:
+                self._client = httpx2.AsyncClient(
+                    follow_redirects=False,
+                    trust_env=not local,
+                    # Loading certificates takes longer than a request to this computer, which needs none.
+                    verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else True,
+                    headers={"User-Agent": "gpurent"},
+                    # The session belongs to a login, which the plugin manages; the client stores no cookies.
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+                )
+            except (ImportError, OSError, ValueError) as error:
+                raise make_environment_error(error) or error from None
         return self._client
 
     async def aclose(self) -> None:

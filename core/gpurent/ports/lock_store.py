@@ -30,3 +30,6 @@ class LockStore(Protocol):
 
     async def find_lock_owner(self, name: str) -> LockOwner | None:
         """Return who holds the lock; None if nobody does."""
+
+    async def find_last_holder(self, name: str) -> LockOwner | None:
+        """Return who took the lock last, whether it is still held or not; None if nobody ever did."""

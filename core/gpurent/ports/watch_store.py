@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from gpurent.domain.guard_memory import GuardMemory
+    from gpurent.domain.money import Money
     from gpurent.domain.orphans import Orphan
     from gpurent.domain.time_left import SavedBalance, SavedTimer
 
@@ -44,10 +45,12 @@ class TimerStore(Protocol):
 
 
 class MeterStore(Protocol):
-    """When the provider's statement was last read for each lease."""
+    """What leases have cost by the ledger, and when the provider's statement was last read for each."""
 
     async def put_meter_read_time(self, lease_id: str, at: datetime) -> None: ...
     async def find_meter_read_time(self, lease_id: str) -> datetime | None: ...
+    async def sum_lease_spending(self, lease_ids: Collection[str]) -> Mapping[str, Sequence[Money]]:
+        """Return what was spent on each of the leases, less refunds: one amount a currency, none without charges."""
 
 
 class GuardStore(Protocol):

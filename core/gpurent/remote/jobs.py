@@ -146,6 +146,23 @@ def parse_log(output: str) -> bytes:
         raise _unreadable_error() from None
 
 
+_TAIL_MARK = "gpurent-tail-begins"
+
+
+def tail_offset_command(name: str, lines: int) -> str:
+    """Return the command that says where the last ``lines`` of the output begin; see `parse_tail_offset`."""
+    return (
+        f'cd "$HOME"/{_job_dir(name)} && [ -f log ] && size=$(wc -c < log) && '
+        f"tail=$(head -c $size log | tail -n {lines} | wc -c) && echo {_TAIL_MARK} $((size - tail))"
+    )
+
+
+def parse_tail_offset(output: str) -> int:
+    """Parse the byte offset; 0 if there is no log yet."""
+    found = re.search(rf"^{_TAIL_MARK} ([0-9]{{1,18}})\s*$", output, re.MULTILINE)
+    return int(found[1]) if found else 0
+
+
 def stop_command(name: str) -> str:
     """Return the command that kills the job and all its processes; it does nothing if there is none."""
     return fill_template(_STOP_SCRIPT, room=_job_dir(name))

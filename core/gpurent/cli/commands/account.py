@@ -12,12 +12,11 @@ import click
 from gpurent.cli.arguments import (
     account_option,
     add_account,
-    complete_leases,
+    complete_leases_and_trips,
     complete_providers,
-    complete_trips,
     provider_argument,
 )
-from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.context import CliContext, json_option, wide_option
 from gpurent.cli.views.charts import format_costs, format_findings
 from gpurent.cli.views.render import format_receipt
 from gpurent.cli.views.table import format_table
@@ -197,12 +196,8 @@ def balance_command(app: CliContext, provider: str | None) -> None:
 _DATE_TYPE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
 
 
-def _complete_receipts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-    return [*complete_leases(ctx, param, incomplete), *complete_trips(ctx, param, incomplete)]
-
-
 @click.command("receipts")
-@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=_complete_receipts)
+@click.argument("name", metavar="[LEASE|TRIP]", required=False, shell_complete=complete_leases_and_trips)
 @json_option
 @click.pass_obj
 def receipts_command(app: CliContext, name: str | None) -> None:
@@ -245,6 +240,7 @@ def _assume_utc(given: datetime | None) -> datetime | None:
     help=_("Write an HTML page with charts to this file."),
 )
 @click.option("--offline", is_flag=True, help=_("Use the ledger only; do not contact any provider."))
+@wide_option
 @json_option
 @click.pass_obj
 def costs_command(
@@ -255,6 +251,7 @@ def costs_command(
     until: datetime | None,
     html: Path | None,
     offline: bool,
+    wide: bool,
 ) -> None:
     """Show what was spent; deposits and money on hold are not included."""
     report = app.run(
@@ -276,7 +273,10 @@ def costs_command(
         except OSError as error:
             text = _("cannot write {file}: {why}").format(file=html, why=describe_error(error))
             raise UsageError(text) from None
-    lines = [format_costs(report.costs), *([_("Written: {file}").format(file=html)] if html else [])]
+    lines = [
+        format_costs(report.costs, wide=wide),
+        *([_("Written: {file}").format(file=html)] if html else []),
+    ]
     lines += [
         _("{name}: the latest charges may be missing ({reason})").format(name=name, reason=reason)
         for name, reason in report.sync_errors.items()

@@ -42,11 +42,6 @@ def connect_command(app: CliContext, lease: str, fingerprint: str | None) -> Non
     gpurent asks before it connects to a machine whose access came from somewhere that is not authenticated, whose
     host key changed, or that is suddenly at another place. `-y` does not answer that. This command asks in a terminal;
     elsewhere, --fingerprint is the answer.
-
-    \b
-    Examples:
-      gpurent connect LEASE
-      gpurent connect LEASE --fingerprint SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU
     """
     found = app.run(lambda application: application.contact_commands.connect(lease, fingerprint or ""))
     app.show(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -13,14 +12,15 @@ from typing import Any
 import click
 
 from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.init_questions import ask_fields
 from gpurent.cli.job_command import JobCommand
-from gpurent.cli.output import prompt_text, prompt_yes
+from gpurent.cli.output import prompt_yes
 from gpurent.cli.trip_spec import collect_field_values, trip_options
 from gpurent.composition.trip_checks import check_trip
 from gpurent.domain.money import Money
 from gpurent.domain.trip_fields import PROJECT_FILE
 from gpurent.domain.trip_values import make_trip_spec
-from gpurent.locale import _, join_list
+from gpurent.locale import _
 from gpurent.locale.durations import format_compact_duration
 
 
@@ -53,7 +53,7 @@ def init_command(app: CliContext, /, ignore: bool, force: bool, yes: bool, **giv
         write_new_file(path, "")  # fails before anything is asked
     values = propose_values(folder) | _to_toml_values(collect_field_values(given), folder)
     if not (yes or app.yes or app.as_json or app.no_input) and sys.stdin.isatty():
-        _ask_fields(app, values)
+        ask_fields(app.registry, folder, values)
         if not (ignore or ignored.exists()):
             ignore = prompt_yes(_("Also write a .gpurentignore file?"))
     text = render_project_file(values)
@@ -99,29 +99,6 @@ def _next_step_hints(values: dict[str, Any]) -> list[str]:
     if not values.get("provider"):
         lines.append(_("Still missing: provider. Add it to the file, or use: gpurent run -p PROVIDER"))
     return lines or [_("See the expected cost: gpurent plan. Start: gpurent run")]
-
-
-def _ask_fields(app: CliContext, values: dict[str, Any]) -> None:
-    """Ask for what no option gave; an empty answer takes the default in brackets."""
-
-    def ask_words(name: str, label: str) -> None:
-        values[name] = prompt_text(label, " ".join(values.get(name, []))).replace(",", " ").split()
-
-    def ask_text(name: str, label: str) -> None:
-        if name not in values:
-            values[name] = prompt_text(label, "")
-
-    known = join_list(app.registry.list_names("lease"))
-    ask_words("provider", _("Providers to rent from, in order of preference ({known})").format(known=known))
-    ask_text("gpu", _("Part of the GPU's name (empty: any)"))
-    if command := prompt_text(_("Command to run"), shlex.join(values.get("command", []))):
-        values["command"] = shlex.split(command)
-    ask_words("results", _("Results to download (names, separated by spaces)"))
-    if "conda" not in values and "setup" not in values:
-        values["pip"] = prompt_text(_("Requirements file for pip (empty: none)"), values.get("pip", ""))
-    ask_text("for", _("How long to rent (1d, 2h30m; empty: until the job ends)"))
-    ask_text("budget", _("Maximum cost of the trip (200CNY; empty: no limit)"))
-    ask_text("deadline", _("Release the machine no later than (20h; empty: no deadline)"))
 
 
 @click.command("schema")

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gpurent.cli.arguments import lease_argument
-from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.context import CliContext, json_option, wide_option
 from gpurent.cli.output import Line, Page, join_blocks, write_line
-from gpurent.cli.views.render import LeaseTimeTable, format_lease, format_leases, format_machine
+from gpurent.cli.views.guard_status import find_guard_status
+from gpurent.cli.views.lease_list import LeaseList, format_leases
+from gpurent.cli.views.render import LeaseTimeTable, format_lease, format_machine
 from gpurent.domain.lease import Lease
 from gpurent.errors import GpurentError
 from gpurent.locale import _
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from gpurent.composition.application import Application
     from gpurent.composition.state import StoredState
     from gpurent.domain.orphans import OrphanReport
+    from gpurent.domain.time_left import TimeLeft
     from gpurent.workflow.runtime.plugins import Plugins
 
 
@@ -59,7 +62,7 @@ async def show_lease(
         machine = format_machine(lease, app.registry) if with_machine and not problems else ""
         return join_blocks(([shown], [machine] if machine else [], *_format_problems(problems)))
 
-    app.show(_lease_json(lease, times, problems), text)
+    app.show(_add_problem(times.lease_json(lease), problems), text)
     return problems
 
 
@@ -82,9 +85,9 @@ def _format_problems(problems: Problems) -> list[Page]:
     ]
 
 
-def _lease_json(lease: Lease, times: LeaseTimeTable, problems: Problems) -> dict[str, Any]:
-    problem = problems.get(lease.id)
-    return {**times.lease_json(lease), "problem": problem.message if problem is not None else ""}
+def _add_problem(lease: dict[str, Any], problems: Problems) -> dict[str, Any]:
+    problem = problems.get(lease["id"])
+    return {**lease, "problem": problem.message if problem is not None else ""}
 
 
 def exit_if_unguarded(problems: Problems) -> None:
@@ -95,36 +98,55 @@ def exit_if_unguarded(problems: Problems) -> None:
 @click.command("ls")
 @click.option("--all", "over", is_flag=True, help=_("Include leases that have ended."))
 @click.option("--refresh", "-r", is_flag=True, help=_("Ask the providers for the current state."))
+@wide_option
 @json_option
 @click.pass_obj
-def ls_command(app: CliContext, over: bool, refresh: bool) -> None:
-    """List your leases as last seen; --refresh asks their providers."""
+def ls_command(app: CliContext, over: bool, refresh: bool, wide: bool) -> None:
+    """List your leases as last seen, what each costs, and what ends it first; --refresh asks their providers.
 
-    async def ask(application: Application) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
+    What was spent is from the ledger; with a ~, it is counted from time and price, because the ledger has less.
+    """
+
+    async def ask(application: Application) -> tuple[LeaseList, Problems, bool]:
         # First: a lease that was taken for ended may turn out to be alive.
         report = await application.orphan_search.find_orphans(with_money=False)
         leases = await application.leases.list_refreshed_leases(include_over=over)
-        times = await fetch_times(application, leases)
+        figures = await application.time_left.get_time_left(leases)
         is_doubtful = _warn_of_orphans(report)
-        return leases, times, find_obstacles(application.plugins, leases), is_doubtful
+        found = await make_lease_list(application, leases, figures)
+        return found, find_obstacles(application.plugins, leases), is_doubtful
 
-    async def look(state: StoredState) -> tuple[list[Lease], LeaseTimeTable, Problems, bool]:
+    async def look(state: StoredState) -> tuple[LeaseList, Problems, bool]:
         leases = await state.leases.list_leases(include_over=over)
-        figures = await state.last_seen.get_last_seen(leases)
-        times = await LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers)
+        found = await make_lease_list(state, leases, await state.last_seen.get_last_seen(leases))
         is_doubtful = bool(await state.lease_copier.list_lost_leases())
-        return leases, times, find_obstacles(state.plugins, leases), is_doubtful
+        return found, find_obstacles(state.plugins, leases), is_doubtful
 
     def text() -> str | Page:
-        if not found and is_doubtful:
+        if not found.leases and is_doubtful:
             return _("The journal has no lease that costs money now; see the warning.")
-        hint = "" if refresh or not found else _("Last known state; use --refresh to ask the providers.")
-        rows = [*format_leases(found, times), *([hint] if hint else [])]
+        hint = (
+            "" if refresh or not found.leases else _("Last known state; use --refresh to ask the providers.")
+        )
+        rows = [*format_leases(found, wide=wide), *([hint] if hint else [])]
         return [*rows, *(line for block in _format_problems(problems) for line in block)]
 
-    found, times, problems, is_doubtful = app.run(ask) if refresh else app.read_state(look)
-    app.show(lambda: [_lease_json(lease, times, problems) for lease in found], text)
+    found, problems, is_doubtful = app.run(ask) if refresh else app.read_state(look)
+    app.show(lambda: [_add_problem(found.to_json(lease), problems) for lease in found.leases], text)
     exit_if_unguarded(problems)
+
+
+async def make_lease_list(
+    state: StoredState, leases: Sequence[Lease], figures: Mapping[str, TimeLeft]
+) -> LeaseList:
+    """Return what `gpurent ls` shows of ``leases``; ``figures`` has the time left of each, by id."""
+    return LeaseList(
+        leases=leases,
+        times=await LeaseTimeTable.from_figures(leases, figures, state.time_warnings, state.machine_timers),
+        outlooks=await state.lease_outlooks.get_outlooks(leases, figures),
+        guard=await find_guard_status(state.store),
+        now=state.clock.now(),
+    )
 
 
 def _warn_of_orphans(report: OrphanReport) -> bool:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gpurent.cli.arguments import lease_argument
+from gpurent.cli.arguments import complete_leases_and_trips, lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.output import flush_output, write_page
-from gpurent.cli.params import DURATION, RATE, TIME
+from gpurent.cli.params import DURATION, RATE, TIME, NumberParam
 from gpurent.cli.trip_spec import add_field_options
 from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.results import format_skipped
@@ -273,8 +273,14 @@ def attach_command(app: CliContext, lease: str, name: str, session: str) -> None
 
 
 @click.command("logs")
-@lease_argument
+@click.argument("target", metavar="LEASE|TRIP", shell_complete=complete_leases_and_trips)
 @click.argument("name", default="")
+@click.option(
+    "--lines",
+    "-n",
+    type=NumberParam(0, 1_000_000),
+    help=_("Only the last lines of what there is now; with --follow, also all that comes."),
+)
 @click.option(
     "--follow", "-f", is_flag=True, help=_("Keep printing until the job ends, then exit with its exit code.")
 )
@@ -288,27 +294,35 @@ def attach_command(app: CliContext, lease: str, name: str, session: str) -> None
 @json_option
 @click.pass_obj
 def logs_command(
-    app: CliContext, lease: str, name: str, follow: bool, only_status: bool, raw: bool, session: str
+    app: CliContext,
+    target: str,
+    name: str,
+    lines: int | None,
+    follow: bool,
+    only_status: bool,
+    raw: bool,
+    session: str,
 ) -> None:
-    """Show the output of the job NAME (default: the trip's job).
+    """Show the output of a job: of a trip, or of the job NAME on a lease (default: that of its trip).
 
-    Of a progress bar, the last state of each line is shown.
+    The output of a trip's job is kept on this computer, so that it can be shown when the machine is no more. Of a
+    progress bar, the last state of each line is shown.
     """
-
-    async def go(application: Application) -> tuple[str, JobStatus]:
-        return await application.machine_commands.show_log(
-            lease, name, follow, session, silent=only_status or app.as_json
-        )
-
-    found, status = app.run(go, is_raw=raw)
+    found = app.run(
+        lambda application: application.job_outputs.show_log(
+            target, name, follow=follow, session=session, silent=only_status or app.as_json, lines=lines
+        ),
+        is_raw=raw,
+    )
     if app.as_json:
-        app.show({"status": status}, "")
+        app.show({"status": found.status, "kept": found.path}, "")
     flush_output()
     asks_status = follow or only_status
-    if status.state is JobState.ABSENT or (asks_status and status.state is JobState.LOST):
-        raise SystemExit(JobError.exit_code) if app.as_json else _make_end_error(lease, found, status.state)
-    if asks_status and status.exit_code:
-        raise SystemExit(status.exit_code)
+    state = found.status.state if found.status is not None else None
+    if state is JobState.ABSENT or (asks_status and state is JobState.LOST):
+        raise SystemExit(JobError.exit_code) if app.as_json else _make_end_error(target, found.job, state)
+    if asks_status and found.status is not None and found.status.exit_code:
+        raise SystemExit(found.status.exit_code)
 
 
 def _make_end_error(lease: str, name: str, state: JobState) -> JobError:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve
 
 from gpurent.cli.arguments import complete_providers
-from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.context import CliContext, json_option, wide_option
 from gpurent.cli.trip_spec import (
     MACHINE_FIELDS,
     add_field_options,
     collect_field_values,
 )
 from gpurent.cli.views.table import format_table
+from gpurent.cli.views.text_width import fit_prose
 from gpurent.composition.trip_checks import check_requirements
 from gpurent.domain.offer import DEFAULT_CODE, DEFAULT_TERM
 from gpurent.domain.retention import describe_retention
@@ -36,6 +38,7 @@ OVERVIEW_ROWS = (
     ("invoice", N_("invoice")),
     ("withdrawal", N_("withdrawal")),
 )
+SHORT_OVERVIEW_KEYS = ("machines", "difficulty", "price")
 
 
 @click.command("providers")
@@ -43,7 +46,10 @@ OVERVIEW_ROWS = (
 @json_option
 @click.pass_obj
 def providers_command(app: CliContext, names: tuple[str, ...]) -> None:
-    """Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known."""
+    """Compare the providers: what they offer, how easy they are to use, what they cost, and how well each is known.
+
+    Without a name, the most important of each; with names, everything.
+    """
     known = app.registry.get_entries(LeaseEntry)
     entries = [app.registry.get_entry(LeaseEntry, name) for name in names or sorted(known)]
     data = [
@@ -59,15 +65,32 @@ def providers_command(app: CliContext, names: tuple[str, ...]) -> None:
         }
         for entry in entries
     ]
-    app.show(data, lambda: "\n\n".join(map(_format_provider, entries)))
+    app.show(
+        data, lambda: "\n\n".join(map(_format_provider, entries)) if names else _format_overview(entries)
+    )
+
+
+def _format_overview(entries: Sequence[LeaseEntry]) -> str:
+    """Format a row for each provider, and below what is known of each from its service itself."""
+    rows = [
+        (entry.name, *(_(entry.overview.get(key, "?")) for key in SHORT_OVERVIEW_KEYS)) for entry in entries
+    ]
+    titles = dict(OVERVIEW_ROWS)
+    head = (_("provider"), *(_(titles[key]) for key in SHORT_OVERVIEW_KEYS))
+    notes = [
+        fit_prose(_("{name}: {reason}").format(name=entry.name, reason=_(entry.live_notes)), "  ")
+        for entry in entries
+        if entry.live_notes
+    ]
+    return "\n".join([format_table(head, rows), "", *notes, "", _("All of one: gpurent providers PROVIDER")])
 
 
 def _format_provider(entry: LeaseEntry) -> str:
     rows = [(_(label), _(entry.overview.get(key, "?"))) for key, label in OVERVIEW_ROWS]
     lines = [
         *format_table((entry.name, ""), rows).splitlines(),
-        *describe_retention(entry.retention),
-        *([_(entry.live_notes)] if entry.live_notes else []),
+        *(fit_prose(line, "  ") for line in describe_retention(entry.retention)),
+        *([fit_prose(_(entry.live_notes))] if entry.live_notes else []),
     ]
     return "\n".join(lines)
 
@@ -91,10 +114,18 @@ def _format_provider(entry: LeaseEntry) -> str:
     show_default=True,
     help=_("Currency for the comparison: CNY, USD, …"),
 )
+@wide_option
 @json_option
 @click.pass_obj
 def offers_command(
-    app: CliContext, /, provider: tuple[str, ...], cpu: bool, taken: bool, code: str, **given: Any
+    app: CliContext,
+    /,
+    provider: tuple[str, ...],
+    cpu: bool,
+    taken: bool,
+    code: str,
+    wide: bool,
+    **given: Any,
 ) -> None:
     """List what can be rented now, sorted by the true cost of the wanted time (default: an hour), from all providers.
 
@@ -116,6 +147,6 @@ def offers_command(
 
     found, names = app.run(look)
     data = market_json(found, names)
-    app.show(data, lambda: format_market(found, code.upper()))
+    app.show(data, lambda: format_market(found, code.upper(), wide=wide))
     if data and all(item["offers"] is None for item in data):
         raise SystemExit(8)

@@ -10,7 +10,7 @@ import click
 from attrs import evolve
 
 from gpurent.cli.context import CliContext, json_option
-from gpurent.cli.output import wait_for_enter
+from gpurent.cli.output import is_dumb_terminal, wait_for_enter
 from gpurent.errors import PluginError, UsageError
 from gpurent.locale import _
 
@@ -38,7 +38,7 @@ def top_command(app: CliContext, once: bool) -> None:
         rows, now = app.run(_fetch_rows)
         app.show([_row_json(row) for row in rows], lambda: _format_rows(rows, now))
         return
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or is_dumb_terminal():
         raise UsageError(_("gpurent top needs a terminal"), hint=_("To print it once: gpurent top --once"))
     _run_screen(app, _load_screen_class())
 
@@ -128,6 +128,7 @@ def _row_json(row: LeaseRow) -> dict[str, Any]:
 
 def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
     from gpurent.cli.views.table import format_table
+    from gpurent.domain.money_text import format_hourly_price, format_rounded_money
     from gpurent.workflow.timing.time_left import format_time_left
 
     if not rows:
@@ -138,8 +139,8 @@ def _format_rows(rows: Sequence[LeaseRow], now: datetime) -> str:
             row.lease.id,
             row.lease.state_title,
             format_time_left(row.time_left),
-            str(row.lease.current_price),
-            " ".join(str(money) for money in row.spent) or "-",
+            format_hourly_price(row.lease.current_price),
+            " ".join(map(format_rounded_money, row.spent)) or "-",
             "-" if row.sample.load is None else f"{row.sample.load}%",
             row.problem or next(iter(row.sample.lines[-1:]), ""),
         )

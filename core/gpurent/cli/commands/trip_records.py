@@ -9,7 +9,7 @@ import click
 
 from gpurent.cli.arguments import complete_trips
 from gpurent.cli.commands.listing import fetch_times_by_id
-from gpurent.cli.context import CliContext, json_option
+from gpurent.cli.context import CliContext, json_option, wide_option
 from gpurent.cli.params import no_browser_option
 from gpurent.cli.views.render import LeaseTimeTable, format_moment, format_receipt
 from gpurent.cli.views.table import format_table
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     from gpurent.workflow.reports.trip_report import TripReport
     from gpurent.workflow.trips.cancel import CancelledTrip
 
+MAX_COMMAND_LENGTH = 40
+
 
 @click.group("trips", invoke_without_command=True)
+@wide_option
 @json_option
 @click.pass_context
-def trips_command(ctx: click.Context) -> None:
+def trips_command(ctx: click.Context, wide: bool) -> None:
     """List the trips, finished and open; show or cancel one."""
     if ctx.invoked_subcommand is not None:
         return
     app = ctx.find_object(CliContext)
     assert app is not None  # noqa: S101 - every command has one
-    _list_trips(app)
+    _list_trips(app, wide=wide)
 
 
-def _list_trips(app: CliContext) -> None:
+def _list_trips(app: CliContext, *, wide: bool) -> None:
     async def look(application: Application) -> tuple[Sequence[TripRecord], LeaseTimeTable]:
         await application.open_trips.close_unordered_trips()
         trips = await application.trip_tracker.list_trips()
@@ -58,20 +61,23 @@ def _list_trips(app: CliContext) -> None:
         }
         for trip in trips
     ]
+    head = [_("trip"), _("kind"), _("lease"), _("started"), _("state"), _("command")]
     cells = [
-        (
+        [
             str(item["id"]),
             format_kind(str(item["kind"])),
             str(item["lease"] or "-"),
             format_moment(item["started_at"]),
             format_outcome(trip.outcome),
-            item["time_left"]["text"] if item["time_left"] and not item["outcome"] else "-",
-            " ".join(item["command"])[:40],
-        )
+            " ".join(item["command"])[: None if wide else MAX_COMMAND_LENGTH],
+        ]
         for trip, item in zip(trips, data, strict=True)
     ]
-    head = (_("trip"), _("kind"), _("lease"), _("started"), _("state"), _("time left"), _("command"))
-    app.show(data, format_table(head, cells) if cells else _("There are no trips yet."))
+    if wide:
+        head.insert(5, _("time left"))
+        for row, item in zip(cells, data, strict=True):
+            row.insert(5, item["time_left"]["text"] if item["time_left"] and not item["outcome"] else "-")
+    app.show(data, format_table(head, cells, fit=not wide) if cells else _("There are no trips yet."))
 
 
 @trips_command.command("show")

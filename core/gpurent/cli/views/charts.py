@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpurent.cli.views.render import CHARGE_TITLES, format_moment
 from gpurent.cli.views.table import format_table
+from gpurent.domain.money_text import format_rounded_money
 from gpurent.locale import N_, _, join_list
 
 if TYPE_CHECKING:
@@ -43,15 +44,22 @@ def format_bar(amount: int, most: int, width: int = BAR_WIDTH) -> str:
     return "█" * full + (_BAR_CHARACTERS[rest] if rest else "" if full else _BAR_CHARACTERS[1])
 
 
-def format_costs(found: Costs) -> str:
-    """Format a bar for each row, scaled within its own currency, then totals, exchange rates, unconverted amounts."""
+def format_costs(found: Costs, *, wide: bool = False) -> str:
+    """Format a bar for each row, scaled within its own currency, then totals, exchange rates, unconverted amounts.
+
+    The amounts of rows are rounded in a currency of many decimals, unless ``wide``; totals never are.
+    """
     if not found.movements:
         return _("Nothing was spent.")
     most: dict[Currency, int] = {}
     for row in found.rows:
         most[row.money.currency] = max(most.get(row.money.currency, 0), row.money.amount)
     rows = [
-        (row.key, format_sum(found, [row.money]), format_bar(row.money.amount, most[row.money.currency]))
+        (
+            row.key,
+            format_sum(found, [row.money], is_rounded=not wide),
+            format_bar(row.money.amount, most[row.money.currency]),
+        )
         for row in found.rows
     ]
     head = (_(GROUP_TITLES[found.by]), _("spent"), "")
@@ -66,21 +74,20 @@ def format_costs(found: Costs) -> str:
     return "\n".join(lines)
 
 
-def format_sum(found: Costs, every: Sequence[Money]) -> str:
+def format_sum(found: Costs, every: Sequence[Money], *, is_rounded: bool = False) -> str:
     """Format amounts of ``found``; of two currencies with one code, each with the providers that are paid in it."""
     providers: dict[Currency, set[str]] = {}
     for item in found.movements:
         providers.setdefault(item.money.currency, set()).add(item.provider)
     codes = Counter(currency.code for currency in providers)
-    return (
-        " + ".join(
-            f"{money} ({join_list(sorted(providers[money.currency]))})"
-            if codes[money.currency.code] > 1
-            else str(money)
-            for money in every
-        )
-        or "0"
-    )
+
+    def format_one(money: Money) -> str:
+        text = format_rounded_money(money) if is_rounded and money.currency.exponent > 2 else str(money)
+        if codes[money.currency.code] > 1:
+            text = f"{text} ({join_list(sorted(providers[money.currency]))})"
+        return text
+
+    return " + ".join(map(format_one, every)) or "0"
 
 
 def format_failed_starts(found: Costs) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gpurent.cli.json_output import to_json_value
 from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.table import format_table
-from gpurent.domain.money_text import format_price_range
+from gpurent.domain.money_text import format_hourly_price, format_price_range, format_rounded_money
 from gpurent.domain.wishes import describe_unstated
 from gpurent.locale import N_, _, join_list, ngettext
 from gpurent.locale.durations import format_duration
@@ -34,19 +34,23 @@ def format_rates(rates: Iterable[Rate]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def format_market(found: MarketOffers, code: str) -> str:
+def format_market(found: MarketOffers, code: str, *, wide: bool = False) -> str:
+    """Format the offers for 80 columns; ``wide``: with every column and exact amounts."""
+    format_offers = _format_wide if wide else _format_narrow
     lines = []
     if found.ranked:
-        lines.append(_offer_table(found.ranked, code))
+        lines.append(format_offers(found.ranked, code))
         lines += _format_market_rates(found.ranked)
     if found.unconverted:
         heading = _("Cannot be converted to {code}; ranked separately:").format(code=code)
-        lines += [*([""] if lines else []), heading, _offer_table(found.unconverted, "")]
+        lines += [*([""] if lines else []), heading, format_offers(found.unconverted, "")]
         lines += _format_market_rates(found.unconverted)
         reasons = dict.fromkeys(item.unconverted_reason for item in found.unconverted)
         lines += [reason[:1].upper() + reason[1:] for reason in reasons]
     if not found.ranked and not found.unconverted:
         lines.append(_("No matching offers."))
+    if not wide and any(_is_long(item.offer.key) for item in (*found.ranked, *found.unconverted)):
+        lines.append(_("A name with … is shortened; --wide shows all of it, as --machine takes it."))
     if found.too_short:
         lines.append(_format_too_short(found.too_short))
     lines += [
@@ -82,7 +86,55 @@ def _format_too_short(count: int) -> str:
     return text.format(count=count)
 
 
-def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
+MAX_KEY_LENGTH = 14
+
+
+def _is_long(key: str) -> bool:
+    return len(key) > MAX_KEY_LENGTH
+
+
+def _shorten_key(key: str) -> str:
+    return f"{key[: MAX_KEY_LENGTH - 1]}…" if _is_long(key) else key
+
+
+def _name_machine(offer: Offer) -> str:
+    name = _shorten_key(offer.key)
+    return name if offer.available else _("{name} ({state})").format(name=name, state=_("taken"))
+
+
+def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
+    """Format a table with rounded amounts; what holds for all rows, or is stated by none, has no column."""
+    terms = {item.term for item in items}
+    span = format_duration(min(terms)) if len(terms) == 1 else _("net cost")
+    cost = _("{span} in {code}").format(span=span, code=code) if code else span
+    columns = (
+        (_("provider"), [item.offer.provider for item in items], True),
+        (_("machine"), [_name_machine(item.offer) for item in items], True),
+        ("GPU", [item.offer.hardware.title for item in items], True),
+        (_("price"), [format_hourly_price(item.offer.tariff.price) for item in items], True),
+        (_("duration"), [format_duration(item.term) for item in items], len(terms) > 1),
+        (cost, [_format_net_cost(item) for item in items], True),
+        (
+            _("deposit"),
+            [format_rounded_money(item.quote.deposit) if item.quote.deposit else "-" for item in items],
+            any(item.quote.deposit for item in items),
+        ),
+        (_("region"), [item.offer.location or "-" for item in items], any(x.offer.location for x in items)),
+    )
+    shown = [(title, cells) for title, cells, is_shown in columns if is_shown]
+    amounts = {_("price"), cost, _("deposit")}
+    right = [number for number, (title, _cells) in enumerate(shown) if title in amounts]
+    rows = list(zip(*(cells for _title, cells in shown), strict=True))
+    return format_table([title for title, _cells in shown], rows, right=right)
+
+
+def _format_net_cost(item: PricedOffer) -> str:
+    shown = item.converted or item.net_quote
+    low, high = format_rounded_money(shown.low), format_rounded_money(shown.high)
+    return low if low == high else f"{low.rpartition(' ')[0]} - {high}"
+
+
+def _format_wide(items: Sequence[PricedOffer], code: str) -> str:
     head = (
         _("provider"), _("machine"), "GPU", _("price"), _("duration"), _("to pay"), _("refundable"), _("deposit"),
         _("net cost in {code}").format(code=code) if code else _("net cost"), _("available"),
@@ -95,7 +147,7 @@ def _offer_table(items: Sequence[PricedOffer], code: str) -> str:
         for item, row in zip(items, details, strict=True)
     ]
     titles = [_(DETAIL_TITLES[number]) for number in shown]
-    return format_table((*head, *titles), rows, right=(3, 5, 6, 7, 8))
+    return format_table((*head, *titles), rows, right=(3, 5, 6, 7, 8), fit=False)
 
 
 DETAIL_TITLES = (N_("region"), N_("reliability"), "CUDA", N_("traffic"))

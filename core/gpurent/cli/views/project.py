@@ -125,9 +125,11 @@ def _format_value(value: Any) -> str:
     more = len(text) - MAX_VALUE_LENGTH
     if more <= 0:
         return text
-    return _("{beginning}… ({count} more characters: read the file)").format(
-        beginning=text[:MAX_VALUE_LENGTH], count=more
-    )
+    return ngettext(
+        "{beginning}… ({count} more character: read the file)",
+        "{beginning}… ({count} more characters: read the file)",
+        more,
+    ).format(beginning=text[:MAX_VALUE_LENGTH], count=more)
 
 
 def _mark_blanks(count: int) -> str:

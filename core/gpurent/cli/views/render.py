@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from gpurent.cli.json_output import to_json_value
-from gpurent.cli.output import Line, Page
 from gpurent.cli.views.table import format_table
 from gpurent.errors import GpurentError
 from gpurent.locale import N_, _, join_list
@@ -101,37 +100,6 @@ IDLE_TITLES = {
 
 def format_moment(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "-"
-
-
-def format_leases(leases: Sequence[Lease], times: LeaseTimeTable) -> Page:
-    """Format a table; rows below a warning threshold are coloured."""
-    if not leases:
-        return [_("No machine is costing money now.")]
-    head = (_("lease"), _("state"), "GPU", _("SSH command"), _("time left"), _("note"))
-    rows = [
-        (
-            lease.id,
-            lease.state_title,
-            lease.offer.hardware.gpu or "CPU",
-            str(lease.endpoint or "-"),
-            format_time_left(times.figures[lease.id]),
-            (lease.note or times.figures[lease.id].note)[:60],
-        )
-        for lease in leases
-    ]
-    top, rule, *lines = format_table(head, rows).split("\n")
-    shaded = [Line(line, times.row_colour(lease)) for line, lease in zip(lines, leases, strict=True)]
-    return [top, rule, *shaded, *_release_reminders(leases)]
-
-
-def _release_reminders(leases: Sequence[Lease]) -> list[Line]:
-    """Return reminders for leases that only the user can end: they cost money until the user confirms their end."""
-    text = _("{lease} costs money until you end it. Then run: gpurent release {lease} --confirmed")
-    return [
-        Line(text.format(lease=lease.id), "yellow")
-        for lease in leases
-        if lease.declared is not None and lease.state.value == "releasing"
-    ]
 
 
 def format_lease(lease: Lease, times: LeaseTimeTable) -> str:

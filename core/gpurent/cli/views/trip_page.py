@@ -11,13 +11,15 @@ from gpurent.cli.views.render import format_moment
 from gpurent.cli.views.results import format_skipped, left_out_json
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.cli.views.table import format_table
+from gpurent.domain.filenames import escape_path
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderOutcome
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import TRIP_FIELDS
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, ngettext
 from gpurent.locale.durations import format_duration
+from gpurent.locale.sizes import format_size
 from gpurent.workflow.reports.trip_report import TripReport
 
 _KIND_TITLES = {
@@ -73,6 +75,12 @@ def trip_json(report: TripReport) -> dict[str, Any]:
         "waiting_for": report.waiting_for,
         "owner": report.owner,
         "commands": list(report.commands),
+        "results": {
+            "folder": report.results_folder,
+            "files": report.download.files,
+            "bytes": report.download.total,
+        },
+        "log": report.log,
     }
 
 
@@ -107,6 +115,16 @@ def _iter_facts(report: TripReport) -> Iterator[tuple[str, str]]:
         yield _("lease"), f"{lease.id} ({lease.state.title})"
     elif record.lease:
         yield _("lease"), _("{lease} (not rented)").format(lease=record.lease)
+    done = report.download
+    if done.files:
+        text = ngettext("{files} file, {size}, in {folder}", "{files} files, {size}, in {folder}", done.files)
+        folder = escape_path(str(report.results_folder))
+        yield _("results"), text.format(files=done.files, size=format_size(done.total), folder=folder)
+    if report.log is not None:
+        yield (
+            _("output"),
+            _("{path} (gpurent logs {trip})").format(path=escape_path(str(report.log)), trip=record.id),
+        )
 
 
 def _format_spec(spec: TripSpec) -> list[str]:

@@ -29,8 +29,22 @@ def read_config(path: Path, declared: Callable[[], Sequence[ConfigSection]], nam
         file = TomlFile.read(path, parse_float=str)
     except FileNotFoundError:
         return {}
-    reader = _ConfigReader(file, {section.name: section for section in declared()}, names)
+    return parse_config(file, declared(), names)
+
+
+def parse_config(file: TomlFile, declared: Sequence[ConfigSection], names: Names) -> Sections:
+    """As `read_config`, of a ``file`` that was read with decimal numbers as text."""
+    reader = _ConfigReader(file, {section.name: section for section in declared}, names)
     return {name: dict(reader.parse_section(name, values)) for name, values in reader.iter_sections()}
+
+
+def find_key(section: ConfigSection, name: str) -> ConfigKey | None:
+    """Return what is declared of the key ``name``; None if nothing is."""
+    for key in section.keys:
+        if key.name == name:
+            return key
+    pattern = section.key_pattern
+    return pattern if pattern is not None and re.fullmatch(pattern.name, name) else None
 
 
 class _ConfigReader:
@@ -91,17 +105,10 @@ class _ConfigReader:
 
     def parse_section(self, name: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         section = self._get_section(name.partition(".")[0])
-        keys = {key.name: key for key in section.keys}
         for key, value in values.items():
-            known = keys.get(key)
-            if (
-                known is None
-                and section.key_pattern is not None
-                and re.fullmatch(section.key_pattern.name, key)
-            ):
-                known = section.key_pattern
+            known = find_key(section, key)
             if known is None:
-                raise self._file.unknown_key_error(name, key, list(keys))
+                raise self._file.unknown_key_error(name, key, [key.name for key in section.keys])
             text = _value_text(value)
             refusal = _find_value_problem(known, text)
             if text is None or refusal:

@@ -102,6 +102,9 @@ class Sessions:
         file.release()
         return None
 
+    def find_last_holder(self, name: str) -> LockOwner | None:
+        return find_owner(self, name) if find_token(self, name) else None
+
     async def _take_file(self, name: str) -> FileLock:
         file = self._files.take(name)
         if file is None:

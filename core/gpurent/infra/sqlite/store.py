@@ -95,6 +95,9 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows
     async def find_lock_owner(self, name: str) -> LockOwner | None:
         return self._sessions.find_lock_owner(name)
 
+    async def find_last_holder(self, name: str) -> LockOwner | None:
+        return self._sessions.find_last_holder(name)
+
     # trips
 
     async def begin_trip(
@@ -141,16 +144,18 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows
         return next(iter(self._query_trips("WHERE id = ?", trip_id)), None)
 
     def _query_trips(self, which: str, *values: str) -> list[TripRecord]:
-        from gpurent.domain.guard_actions import GuardAction
-        from gpurent.domain.outcomes import OutcomeKind, TripOutcome
-        from gpurent.domain.trip import TripRecord, TripSpec
-
         # ``which`` is always one of the constants above.
         rows = self._database.fetch_rows(
             "SELECT id, kind, spec, lease, started_at, ended_at, outcome_kind, outcome_reason, action"  # noqa: S608
             f" FROM trip_records {which} ORDER BY started_at, rowid",
             *values,
         )
+        if not rows:  # `gpurent ls` then starts without the modules of trips
+            return []
+        from gpurent.domain.guard_actions import GuardAction
+        from gpurent.domain.outcomes import OutcomeKind, TripOutcome
+        from gpurent.domain.trip import TripRecord, TripSpec
+
         return [
             TripRecord(
                 id=row[0],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from gpurent.domain.money import Currency, Money
 from gpurent.infra.sqlite.table_rows import (
     TableRows,
     format_time,
@@ -116,6 +117,22 @@ class WatchRows(TableRows):
 
     async def find_meter_read_time(self, lease_id: str) -> datetime | None:
         return self._read_time("SELECT read_at FROM meter_readings WHERE lease = ?", lease_id)
+
+    async def sum_lease_spending(self, lease_ids: Collection[str]) -> Mapping[str, Sequence[Money]]:
+        # Amounts are text, because sums may exceed 64 bits: they are added here.
+        sums: dict[str, dict[Currency, int]] = {}
+        for name in lease_ids:
+            for code, exponent, amount in self._database.fetch_rows(
+                "SELECT p.currency, p.exponent, p.amount FROM entries e JOIN postings p ON p.entry = e.id"
+                " WHERE e.lease = ? AND p.account LIKE 'spent:%' ORDER BY e.id, p.line",
+                name,
+            ):
+                found, currency = sums.setdefault(name, {}), Currency(code, exponent)
+                found[currency] = found.get(currency, 0) + int(amount)
+        return {
+            name: [Money(amount, currency) for currency, amount in found.items()]
+            for name, found in sums.items()
+        }
 
     async def put_results_save_time(self, lease_id: str, at: datetime) -> None:
         self._execute(

@@ -25,7 +25,7 @@ def _make_project(root: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x" * (10 + number))
     (root / "sub/data.bin").write_bytes(b"x" * 5000)
-    (root / ".gitignore").write_text("*.log\ncache/\n")
+    (root / ".gitignore").write_text("\ufeff*.log\ncache/\n", "utf-8")  # as some editors begin a file
     return root
 
 

@@ -104,16 +104,17 @@ async def http_server(
         await asyncio.gather(*serving, return_exceptions=True)
 
 
-def make_self_signed_context(folder: Path) -> ssl.SSLContext:
-    """Return a TLS context for 127.0.0.1 with a self-signed certificate."""
+def make_self_signed_context(folder: Path, *hosts: str) -> ssl.SSLContext:
+    """Return a TLS context for 127.0.0.1 and ``hosts`` with a self-signed certificate, which `own.pem` has."""
     key = ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
+    names = [x509.IPAddress(ip_address("127.0.0.1")), *map(x509.DNSName, hosts)]
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, None)
     )
     secret = key.private_bytes(

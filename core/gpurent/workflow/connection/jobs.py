@@ -190,6 +190,10 @@ class JobRunner:
         """Return up to ``limit`` bytes of the job's output from byte ``offset``; empty at the current end."""
         return remote.parse_log((await self.ssh.run(remote.log_command(name, offset, limit))).stdout)
 
+    async def find_tail_offset(self, name: str, lines: int) -> int:
+        """Return the byte at which the last ``lines`` of the job's output begin."""
+        return remote.parse_tail_offset((await self.ssh.run(remote.tail_offset_command(name, lines))).stdout)
+
     async def list_sessions(self) -> Sequence[SessionInfo]:
         return self.backend.parse_sessions((await self.ssh.run(self.backend.list_command())).stdout)
 
@@ -284,12 +288,26 @@ class MachineCommands:
             )
 
     async def show_log(
-        self, lease_id: str, name: str, follow: bool, session: str = "", *, silent: bool = False
-    ) -> tuple[str, JobStatus]:
-        """Show the job's output, unless ``silent``; return its name and status. With ``follow``, until the job ends."""
+        self,
+        lease_id: str,
+        name: str,
+        follow: bool,
+        session: str = "",
+        *,
+        silent: bool = False,
+        lines: int | None = None,
+    ) -> JobStatus:
+        """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends.
+
+        ``lines``: of what there is now, only so many lines at its end.
+        """
         log = JobLog(name or await self._get_job_name(lease_id), self.display.show_output)
 
         async with self.connections.connect_to_lease(lease_id) as connection:
+            if lines is not None and not silent:
+                log.offset = await self.runners.run_with_retry(
+                    connection, session, lambda runner: runner.find_tail_offset(log.name, lines)
+                )
 
             async def look(runner: JobRunner) -> JobStatus:
                 return await (runner.get_status(log.name) if silent else log.read_new_output(runner))
@@ -297,7 +315,7 @@ class MachineCommands:
             while True:
                 status = await self.runners.run_with_retry(connection, session, look)
                 if status.state is not JobState.RUNNING or not follow:
-                    return log.name, status
+                    return status
                 await self.connections.poller.pause(LOG_POLL_INTERVAL, 0.3)
 
     async def stop_job(self, lease_id: str, name: str, session: str = "") -> JobStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from urllib.parse import quote_from_bytes
 
 from attrs import evolve, field, frozen
@@ -29,10 +30,11 @@ from gpurent.domain.transfer import (
     sum_reports,
 )
 from gpurent.domain.trip import TripSpec
-from gpurent.errors import TransferError, UnavailableError
+from gpurent.errors import GpurentError, TransferError, UnavailableError
 from gpurent.locale import _
 from gpurent.locale.sizes import format_size
 from gpurent.ports.connection import SshConnection
+from gpurent.ports.kept_logs import KeptLogs
 from gpurent.remote.file_reader import parse_digest, read_digest_command
 from gpurent.remote.results_probe import (
     FoundResults,
@@ -42,6 +44,7 @@ from gpurent.remote.results_probe import (
     find_results_command,
     parse_results,
 )
+from gpurent.workflow.connection.jobs import JobRunner, JobRunners
 from gpurent.workflow.connection.known_files import DownloadableFiles
 from gpurent.workflow.connection.local_folder import LocalPlace, get_results_folder, get_results_place
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
@@ -98,6 +101,8 @@ class ResultsDownloader:
     """Downloads results to the same relative paths as in the job's folder, verified."""
 
     transfers: FileTransfers
+    runners: JobRunners
+    logs: KeptLogs
 
     async def download_results(
         self, connection: ReconnectingConnection, spec: TripSpec, trip_id: str
@@ -109,6 +114,7 @@ class ResultsDownloader:
         """
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
+        await self.keep_log(connection, spec, trip_id)
         job_name, folder = spec.job.name or trip_id, work_folder(trip_id)
         plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
         names = self.transfers.local.names.make_names(get_results_folder(spec))
@@ -129,6 +135,21 @@ class ResultsDownloader:
         except TransferError as error:
             failures.append(error.message)
         return ResultsOutcome(report=report, absent=plan.absent, failures=tuple(dict.fromkeys(failures)))
+
+    async def keep_log(self, connection: ReconnectingConnection, spec: TripSpec, trip_id: str) -> None:
+        """Keep what the job has written so far. A failure is no error: the results matter more."""
+        name = spec.job.name or trip_id
+
+        async def fetch(runner: JobRunner) -> None:
+            offset = self.logs.get_size(trip_id)
+            while chunk := await runner.read_log(name, offset):
+                self.logs.write(trip_id, offset, chunk)
+                offset += len(chunk)
+                if self.logs.get_size(trip_id) < offset:  # the disk is full, or as much as is kept is there
+                    return
+
+        with suppress(GpurentError):
+            await self.runners.run_with_retry(connection, spec.job.session, fetch)
 
 
 @frozen

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
+from gpurent.domain.locks import GUARD_LOCK
 from gpurent.errors import BusyError, GpurentError
 from gpurent.locale import _
 from gpurent.ports.lock_store import LockStore
@@ -27,7 +28,6 @@ from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.settings import Sections, Settings
 from gpurent.workflow.runtime.waiting import Poller, cancel_and_wait, wait_for_first
 
-GUARD_LOCK = "guard"
 LOCK_RETRY_INTERVAL = timedelta(seconds=15)
 _MISSING_STAMP = (0, 0)
 SLEEP_SLICE = timedelta(seconds=15)

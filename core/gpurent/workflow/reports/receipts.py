@@ -8,6 +8,7 @@ from itertools import groupby
 
 from attrs import evolve, frozen
 
+from gpurent.domain.id_matching import find_id
 from gpurent.domain.lease import Lease
 from gpurent.domain.ledger import LedgerLine
 from gpurent.domain.payments import RecordedPayment
@@ -147,17 +148,7 @@ class Receipts:
         """
         leases = await self.store.list_leases()
         if lease_or_trip_id:
-            trips = [
-                x
-                for x in await self.store.list_trips()
-                if lease_or_trip_id in (x.id, x.id.rpartition("-")[2])
-            ]
-            if trips and not any(lease.id == lease_or_trip_id for lease in leases):
-                return [await self._get_trip_receipt(trips[0])]
-            volumes = await self._find_volumes(lease_or_trip_id)
-            if volumes and not any(lease.id == lease_or_trip_id for lease in leases):
-                return [await self.get_volume_receipt(volume) for volume in volumes]
-            return [await self.get_current_receipt(lease_or_trip_id)]
+            return await self._list_named_receipts(lease_or_trip_id, leases)
         found = [await self.get_current_receipt(lease.id) for lease in leases]
         found += [
             await self.get_volume_receipt(volume) for volume in await self.store.list_volumes() if volume.ref
@@ -167,6 +158,17 @@ class Receipts:
             lines = [x for x in await self.bookkeeping.list_lines(provider=provider) if not x.last.lease]
             found += [_make_receipt("", provider, lines, note)] if lines or note else []
         return found
+
+    async def _list_named_receipts(self, given: str, leases: Sequence[Lease]) -> list[Receipt]:
+        trips = {trip.id: trip for trip in await self.store.list_trips()}
+        ids = [*(lease.id for lease in leases), *trips]
+        volumes = await self._find_volumes(given)
+        if volumes and given not in ids:
+            return [await self.get_volume_receipt(volume) for volume in volumes]
+        found = find_id(given, ids)
+        if found in trips:
+            return [await self._get_trip_receipt(trips[found])]
+        return [await self.get_current_receipt(found or given)]
 
     async def _find_volumes(self, name: str) -> list[Volume]:
         every = await self.store.list_volumes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from attrs import frozen
 
@@ -13,7 +14,9 @@ from gpurent.domain.payments import RecordedPayment
 from gpurent.domain.transfer import TransferReport, sum_reports
 from gpurent.domain.trip import StepRecord, TripRecord
 from gpurent.locale import _
+from gpurent.ports.kept_logs import KeptLogs
 from gpurent.ports.store import Store
+from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripTracker
 
@@ -22,7 +25,8 @@ from gpurent.workflow.runtime.durable_steps import TripTracker
 class TripReport:
     """``waiting_for``: what an open trip waits for, in words; ``owner``: the process that works on it, if any.
 
-    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up.
+    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up, into
+    ``results_folder``. ``log``: the file in which its job's output is kept here; None if there is none.
     """
 
     record: TripRecord
@@ -34,6 +38,8 @@ class TripReport:
     owner: LockOwner | None
     commands: Sequence[str]
     download: TransferReport
+    results_folder: Path
+    log: Path | None
 
     @property
     def current_step(self) -> StepRecord | None:
@@ -47,6 +53,7 @@ class TripReports:
     store: Store
     trip_tracker: TripTracker
     bookkeeping: Bookkeeping
+    kept_logs: KeptLogs
 
     async def get_report(self, trip_id: str) -> TripReport:
         """Return the report of a trip from the Store alone; raises `UsageError` if there is no such trip."""
@@ -64,6 +71,8 @@ class TripReports:
             owner=owner,
             commands=self._list_commands(record, lease),
             download=sum_reports(report for _step, report in downloads),
+            results_folder=get_results_folder(record.spec),
+            log=self.kept_logs.find_path(record.id),
         )
 
     async def _explain_wait(self, record: TripRecord, lease: Lease | None, owner: LockOwner | None) -> str:

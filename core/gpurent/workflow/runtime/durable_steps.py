@@ -11,6 +11,7 @@ from typing import TypeVar
 from attrs import define, frozen
 
 from gpurent.domain.events import EventKind
+from gpurent.domain.id_matching import find_id, suggest_id
 from gpurent.domain.outcomes import DONE, TripOutcome, format_outcome
 from gpurent.domain.trip import StepRecord, TripRecord, TripSpec
 from gpurent.errors import (
@@ -179,6 +180,18 @@ def require_open(record: TripRecord) -> None:
         raise UsageError(text.format(trip=record.id, outcome=format_outcome(record.outcome)))
 
 
+def _choose_open_trip(records: Sequence[TripRecord]) -> TripRecord:
+    found = [record for record in records if record.is_open and record.kind != "guard"]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(_("no trip is in progress"), hint=_("See: gpurent trips"))
+    raise UsageError(
+        _("which trip? ({many})").format(many=join_list(record.id for record in found)),
+        hint=_("Resume one of them, or all: gpurent resume --all"),
+    )
+
+
 @frozen
 class TripTracker:
     store: LockedTripStore
@@ -190,30 +203,21 @@ class TripTracker:
         return await self.store.list_trips(lease)
 
     async def get_trip(self, trip_id: str) -> TripRecord:
-        """Return the trip with this id or unique suffix; with an empty id, the only open trip.
+        """Return the trip that ``trip_id`` means, by `domain.id_matching`; with an empty id, the only open trip.
 
         Raises `UsageError` if there is not exactly one.
         """
         records = await self.list_trips()
-        found = [record for record in records if record.id == trip_id]
-        if not found and trip_id:
-            found = [record for record in records if record.id.endswith(trip_id)]
-        elif not found:
-            found = [record for record in records if record.is_open and record.kind != "guard"]
-        if len(found) != 1:
-            if found:
-                text = _("which trip? ({many})").format(many=join_list(record.id for record in found))
-            else:
-                text = (
-                    _("no such trip: {given}").format(given=trip_id)
-                    if trip_id
-                    else _("no trip is in progress")
-                )
-            hint = _("See: gpurent trips")
-            if len(found) > 1 and not trip_id:
-                hint = _("Resume one of them, or all: gpurent resume --all")
-            raise UsageError(text, hint=hint)
-        return found[0]
+        if not trip_id:
+            return _choose_open_trip(records)
+        known = {record.id: record for record in records}
+        found = find_id(trip_id, known)
+        if found is not None:
+            return known[found]
+        raise UsageError(
+            _("no such trip: {given}").format(given=trip_id),
+            hint=suggest_id(trip_id, known, _("See: gpurent trips")),
+        )
 
     async def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
         trip_id = self.make_trip_id()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve
 
 from gpurent.domain.evidence import Absent, Unknown, make_unknown
+from gpurent.domain.id_matching import find_id, suggest_id
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.lease_evidence import (
     apply_answer,
@@ -28,9 +29,8 @@ from gpurent.errors import (
     Spent,
     UnavailableError,
     UnexpectedResponse,
-    UsageError,
 )
-from gpurent.locale import _, join_list
+from gpurent.locale import _
 from gpurent.ports.connection import Connector
 from gpurent.ports.store import LeaseOrderStore
 from gpurent.ports.system import ProviderClocks
@@ -61,22 +61,21 @@ class LeaseTracker:
     connector: Connector | None = None
 
     async def get_lease(self, lease_id: str) -> Lease:
-        """Return the lease with this id or unique prefix.
+        """Return the lease that ``lease_id`` means, by `domain.id_matching`.
 
-        Raises `UsageError` if the prefix is ambiguous, `LeaseError` if there is no such lease.
+        Raises `UsageError` if that may be several, `LeaseError` if there is no such lease.
         """
         exact = await self.store.find_lease(lease_id)
         if exact is not None:
             return exact
-        found = [
-            lease for lease in await self.store.list_leases() if lease_id and lease.id.startswith(lease_id)
-        ]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            many = join_list(lease.id for lease in found)
-            raise UsageError(_("{given} is ambiguous: {many}").format(given=lease_id, many=many))
-        raise LeaseError(_("no such lease: {given}").format(given=lease_id), hint=_("See: gpurent ls --all"))
+        known = {lease.id: lease for lease in await self.store.list_leases()}
+        found = find_id(lease_id, known)
+        if found is not None:
+            return known[found]
+        raise LeaseError(
+            _("no such lease: {given}").format(given=lease_id),
+            hint=suggest_id(lease_id, known, _("See: gpurent ls --all")),
+        )
 
     async def list_leases(self, *, include_over: bool = False) -> list[Lease]:
         """Return our leases in their last known state, oldest first; those that are over only if ``include_over``."""

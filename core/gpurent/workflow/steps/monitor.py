@@ -14,6 +14,7 @@ from gpurent.domain.money import Money
 from gpurent.domain.trip import TripSpec
 from gpurent.errors import LeaseGone, Spent
 from gpurent.locale import _
+from gpurent.ports.kept_logs import KeptLogs
 from gpurent.ports.system import ProviderClock
 from gpurent.workflow.connection.jobs import ObservedJob
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
@@ -35,6 +36,7 @@ class MonitorStep:
     time_left: TimeLeftReader
     time_warnings: TimeWarnings
     clock: ProviderClock
+    logs: KeptLogs
 
     async def monitor_job(
         self,
@@ -52,7 +54,14 @@ class MonitorStep:
 
         async def watch() -> ObservedJob:
             check = self._make_lease_check(trip, spec, limit)
-            end = await self.watcher.watch_job(connection, spec, job.name, check, check_at_once=True)
+            end = await self.watcher.watch_job(
+                connection,
+                spec,
+                job.name,
+                check,
+                check_at_once=True,
+                on_output=self._make_log_writer(trip.id),
+            )
             if end.status.state is not JobState.ENDED:
                 raise LeaseGone(
                     _("job {name} disappeared without an exit code").format(name=job.name),
@@ -71,6 +80,17 @@ class MonitorStep:
             )
 
         return await trip.step(f"{leg}.monitor", ObservedJob, watch)
+
+    def _make_log_writer(self, trip_id: str) -> Callable[[bytes], None]:
+        """Return what keeps the job's output here: its machine will be gone."""
+        offset = 0
+
+        def keep(chunk: bytes) -> None:
+            nonlocal offset
+            self.logs.write(trip_id, offset, chunk)
+            offset += len(chunk)
+
+        return keep
 
     def _make_lease_check(
         self, trip: TripContext, spec: TripSpec, limit: Money | None

@@ -16,6 +16,7 @@ from gpurent.domain.offer import Bill, Order, OrderKind, Payment
 from gpurent.domain.secret import Secret
 from gpurent.errors import LeaseError, MoneyError, Spent, StartFailed, UnavailableError
 from gpurent.locale import _
+from gpurent.locale.durations import format_duration
 from gpurent.ports.connection import Connector
 from gpurent.ports.services import SecretStore
 from gpurent.workflow.runtime.durable_steps import TripContext, describe_continuation
@@ -201,8 +202,8 @@ class ProviderOrders:
         if found is None:
             lease = await self.leases.get_lease(lease_id)
             raise UnavailableError(
-                _("{lease}: still waiting after {minutes} minutes: {why}").format(
-                    lease=lease_id, why=why(lease), minutes=PROVISION_TIMEOUT // timedelta(minutes=1)
+                _("{lease}: still waiting after {span}: {why}").format(
+                    lease=lease_id, why=why(lease), span=format_duration(PROVISION_TIMEOUT)
                 ),
                 hint=describe_continuation(trip.id, _("Continue waiting with: gpurent resume {trip}")),
                 retryable=True,

@@ -199,11 +199,13 @@ def _require_match(pattern: str, text: str) -> re.Match[str]:
 
 
 def _parse_deadline(text: str) -> datetime | timedelta:
+    """Parse a span, or a time, which is local unless it has a time zone, as everywhere."""
     try:
-        at = datetime.fromisoformat(text)
+        return datetime.fromisoformat(text).astimezone(UTC)
     except ValueError:
         return parse_duration(text)
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except (OverflowError, OSError):
+        raise ValueError(text) from None
 
 
 def _format_example(key: str) -> str:

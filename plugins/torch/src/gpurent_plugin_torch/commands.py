@@ -59,7 +59,17 @@ _out_option = click.option("--out", "-o", default="", help=_("Output file (defau
 _file_argument = click.argument("file")
 
 
-@click.group("checkpoint")
+def _show_examples(*lines: str) -> str:
+    """Return the end of a help page, which click keeps as it is."""
+    return "\n".join(("\b", _("Examples:"), *(f"  {line}" for line in lines)))
+
+
+@click.group(
+    "checkpoint",
+    epilog=_show_examples(
+        "gpurent checkpoint show model.pt", "gpurent checkpoint unwrap model.pt --out plain.pt"
+    ),
+)
 def checkpoint_command() -> None:
     """Inspect saved weights; add or remove the module. prefix that multi-GPU wrappers add.
 
@@ -67,7 +77,12 @@ def checkpoint_command() -> None:
     """
 
 
-@checkpoint_command.command("show")
+@checkpoint_command.command(
+    "show",
+    epilog=_show_examples(
+        "gpurent checkpoint show model.pt", "gpurent checkpoint show project/out/model.pt --lease LEASE"
+    ),
+)
 @_file_argument
 @_lease_option
 @_json_option
@@ -78,7 +93,9 @@ def show_command(app: CommandContext, file: str, lease: str) -> None:
     app.show(data, lambda: _format_description(data))
 
 
-@checkpoint_command.command("unwrap")
+@checkpoint_command.command(
+    "unwrap", epilog=_show_examples("gpurent checkpoint unwrap model.pt --out plain.pt")
+)
 @_file_argument
 @_out_option
 @_lease_option
@@ -89,7 +106,7 @@ def unwrap_command(app: CommandContext, file: str, out: str, lease: str) -> None
     _convert_and_show(app, "unwrap", file, out, lease)
 
 
-@checkpoint_command.command("wrap")
+@checkpoint_command.command("wrap", epilog=_show_examples("gpurent checkpoint wrap plain.pt --out model.pt"))
 @_file_argument
 @_out_option
 @_lease_option
@@ -100,7 +117,7 @@ def wrap_command(app: CommandContext, file: str, out: str, lease: str) -> None:
     _convert_and_show(app, "wrap", file, out, lease)
 
 
-@click.command("torch-helper")
+@click.command("torch-helper", epilog=_show_examples("gpurent torch-helper", "gpurent torch-helper src"))
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), default=Path())
 @_json_option
 @click.pass_obj

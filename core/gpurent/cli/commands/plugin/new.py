@@ -12,7 +12,7 @@ from gpurent.cli.commands.plugin.group import plugin_command
 from gpurent.cli.context import CliContext, json_option
 from gpurent.composition import plugins
 from gpurent.errors import UsageError
-from gpurent.locale import _
+from gpurent.locale import _, ngettext
 
 if TYPE_CHECKING:
     from gpurent.composition.plugins import PluginNames
@@ -60,7 +60,9 @@ def plugin_new_command(app: CliContext, name: str, kind: str, into: Path) -> Non
         f"gpurent plugin check {name}",
     ]
     lines = [
-        _("{count} files in {folder}").format(count=len(content), folder=folder),
+        ngettext("{count} file in {folder}", "{count} files in {folder}", len(content)).format(
+            count=len(content), folder=folder
+        ),
         _("README.md says what to change first. Try it as it is:"),
         *(f"  {command}" for command in commands),
     ]

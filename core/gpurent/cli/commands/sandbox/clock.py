@@ -45,12 +45,6 @@ def clock_command(app: CliContext, root: Path | None, client: timedelta | None, 
 
     Every gpurent that uses this sandbox takes this clock for its own, at once; the providers keep their time. The
     span is in the sandbox's time.
-
-    \b
-    Examples:
-      gpurent sandbox clock --client +4m
-      gpurent sandbox clock --client -12m
-      gpurent sandbox clock --reset
     """
     if client is not None and reset:
         raise UsageError(_("use either --client or --reset"))

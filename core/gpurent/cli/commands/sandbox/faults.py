@@ -26,13 +26,6 @@ def fault_group() -> None:
     """Let calls of a service go wrong.
 
     A service is a simulator, or `mail`, the mailbox. `gpurent sandbox calls` lists the calls that a command makes.
-
-    \b
-    Examples:
-      gpurent sandbox fault add SERVICE --status 429 --header "Retry-After: 120" --times 3
-      gpurent sandbox fault add SERVICE --method POST --path "/create/*" --lose --after
-      gpurent sandbox fault list
-      gpurent sandbox fault clear
     """
 
 
@@ -96,15 +89,6 @@ def add_command(
 
     Of several faults that match a call, the oldest is applied. Options of one fault add up: `--slow 5 --status 503`
     waits and then fails. Edits and added headers always need the real answer, so the call takes effect.
-
-    \b
-    Examples:
-      gpurent sandbox fault add mistgpu --status 503
-      gpurent sandbox fault add mistgpu --path "/create/*" --nth 2 --lose --after
-      gpurent sandbox fault add mistgpu --replace "¥[0-9.]+" "¥1,234.50"
-      gpurent sandbox fault add 1024gpu --html --times 5
-      gpurent sandbox fault add dbc --hold --after --nth 3
-      gpurent sandbox fault add mail --method LOGIN --body "too many attempts"
     """
     if (body is not None) + html + empty > 1:
         raise UsageError(_("use only one of --body, --html and --empty"))

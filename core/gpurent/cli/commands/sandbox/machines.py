@@ -25,13 +25,6 @@ def machine_group() -> None:
 
     REF is the machine's id, host name, disk or SSH port, as `gpurent sandbox machine list` shows them. The provider is
     not told; it goes on billing.
-
-    \b
-    Examples:
-      gpurent sandbox machine list
-      gpurent sandbox machine freeze 40123
-      gpurent sandbox machine freeze 40123 --off
-      gpurent sandbox machine hide 40123 tmux
     """
 
 

@@ -25,12 +25,6 @@ def mail_command(app: CliContext, root: Path | None, check: str | None) -> None:
 
     An e-mail service checks who sent an e-mail, and writes the result into its Authentication-Results. gpurent
     connects to a machine without asking only if this check passed.
-
-    \b
-    Examples:
-      gpurent sandbox mail --check fail
-      gpurent sandbox mail --check none
-      gpurent sandbox mail --check pass
     """
     sandbox = get_sandbox(root)
     if check is not None:

@@ -40,6 +40,22 @@ class LedgerContract(StoreContract):
         assert all(entry.at.utcoffset() is not None for entry in found)
         assert await other.ledger.find_broken_entry() is None
 
+    async def test_spending_of_a_lease_is_summed_by_currency(self, store: Store, other: Store) -> None:
+        rent = make_entry("r1", units=10**30)
+        refund = make_transaction(
+            Charge(at=START, kind=ChargeKind.REFUND, money=Money(10**29, DBC), ref="r2"), "acme", lease="l1"
+        )
+        held = make_transaction(
+            Charge(at=START, kind=ChargeKind.DEPOSIT, money=Money(7, DBC), ref="r3"), "acme", lease="l1"
+        )
+        dollars = make_transaction(
+            Charge(at=START, kind=ChargeKind.FEE, money=USD.money(3), ref="r4"), "acme", lease="l2"
+        )
+        await store.ledger.add_transactions([rent, refund, held, dollars, evolve(dollars, ref="r5")])
+        found = await other.sum_lease_spending(["l1", "l2", "l3"])
+        assert found == {"l1": [Money(9 * 10**29, DBC)], "l2": [USD.money(6)]}
+        assert await other.sum_lease_spending([]) == {}
+
     async def test_entries_are_added_once(self, store: Store, other: Store) -> None:
         entry = make_entry("r1")
         assert await store.ledger.add_transactions([entry, entry]) == 1

@@ -49,6 +49,21 @@ class LockContract(StoreContract):
                 assert owner.host
             assert await other.find_lock_owner("t1") is None
 
+    async def test_who_held_a_lock_last_is_known_when_it_is_free(
+        self, store: Store, other: Store, clock: SteppedClock
+    ) -> None:
+        assert await other.find_last_holder("t1") is None
+        for _time in range(2):
+            taken_at = clock.advance()
+            async with store.hold_lock("t1"):
+                clock.advance()
+                held = await other.find_last_holder("t1")
+            freed = await other.find_last_holder("t1")
+            assert held is not None
+            assert held == freed
+            assert (held.process, held.since) == (os.getpid(), taken_at)
+        assert await other.find_last_holder("t2") is None
+
     async def test_whoever_asks_for_the_owner_is_in_nobodys_way(self, store: Store, other: Store) -> None:
         async def ask() -> None:
             for _time in range(50):
