@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from typing import Protocol
 
 import asyncssh
 from attrs import define, field
@@ -36,15 +37,27 @@ def read_terminal_size() -> tuple[int, int]:
     return (size.columns, size.lines)
 
 
+class Source(Protocol):
+    """Bytes as they arrive."""
+
+    async def read(self, n: int) -> bytes: ...
+
+
+class Sink(Protocol):
+    """One side of the terminal."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 @define
-class _Output:
+class Output:
     """What comes from the machine: up to ``mark``, it is the start files' and goes to ``noise``.
 
     ``at``: the time of the loop at which something came last.
     """
 
     mark: bytes
-    noise: TerminalOutput
+    noise: Sink
     at: float
     has_begun: bool = field(init=False)
     _held: bytes = b""
@@ -52,17 +65,17 @@ class _Output:
     def __attrs_post_init__(self) -> None:
         self.has_begun = not self.mark
 
-    async def forward_all(self, process: asyncssh.SSHClientProcess[bytes], output: TerminalOutput) -> None:
+    async def forward_all(self, process: asyncssh.SSHClientProcess[bytes], output: Sink) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.forward_marked(process.stdout, output))
             group.create_task(self.forward(process.stderr, self.noise))
 
-    async def forward(self, stream: asyncssh.SSHReader[bytes], output: TerminalOutput) -> None:
+    async def forward(self, stream: Source, output: Sink) -> None:
         while chunk := await stream.read(65536):
             output.write(chunk)
             self.at = asyncio.get_running_loop().time()
 
-    async def forward_marked(self, stream: asyncssh.SSHReader[bytes], output: TerminalOutput) -> None:
+    async def forward_marked(self, stream: Source, output: Sink) -> None:
         while not self.has_begun and (chunk := await stream.read(65536)):
             before, mark, after = (self._held + chunk).partition(self.mark)
             self.has_begun = bool(mark)
@@ -89,7 +102,7 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes], mark: bytes
         if os.isatty(stdin):
             held.enter_context(watch_size(process.change_terminal_size))
         held.enter_context(raw_terminal(stdin))
-        output = _Output(mark, errors, asyncio.get_running_loop().time())
+        output = Output(mark, errors, asyncio.get_running_loop().time())
         reading = asyncio.ensure_future(output.forward_all(process, TerminalOutput(sys.stdout.fileno())))
         ending = asyncio.ensure_future(_wait_for_end(process, output))
         feeding = asyncio.ensure_future(_forward_input(process, stdin))
@@ -108,7 +121,7 @@ async def attach_terminal(process: asyncssh.SSHClientProcess[bytes], mark: bytes
     return output.has_begun
 
 
-async def _wait_for_end(process: asyncssh.SSHClientProcess[bytes], output: _Output) -> None:
+async def _wait_for_end(process: asyncssh.SSHClientProcess[bytes], output: Output) -> None:
     """Wait until the program has ended, and then until nothing comes."""
     get_time = asyncio.get_running_loop().time
     while process.exit_status is None:  # noqa: ASYNC110 - the library tells nobody
@@ -118,7 +131,7 @@ async def _wait_for_end(process: asyncssh.SSHClientProcess[bytes], output: _Outp
         await asyncio.sleep(_POLL_INTERVAL)
 
 
-async def _explain_wait(output: _Output) -> None:
+async def _explain_wait(output: Output) -> None:
     await asyncio.sleep(START_GRACE)
     if not output.has_begun:
         output.noise.write(_make_line(_NOT_BEGUN))
