@@ -128,12 +128,15 @@ async def attach(visit: Visit) -> None:
         "while :; do echo tick-tock; sleep 0.3; done",
     )
     with visit.started("attach", visit.lease, "tick", has_terminal=True) as command:
-        seen = await command.wait_for_text("tick-tock")
-        for keys in DETACH_KEYS.values() if seen else ():
+        seen = await command.wait_for_text("tick-tock", "press Enter")
+        if "tick-tock" not in command.out:
+            command.press(b"\r")
+            seen = await command.wait_for_text("tick-tock")
+        for keys in DETACH_KEYS.values():
             command.press(keys)
             await asyncio.sleep(0.2)
         code = await command.wait()
-    _check(seen and code == 0, visit.typed[-1], "" if not seen else "the keys did not detach it")
+    _check(seen and code == 0, visit.typed[-1], "the keys did not detach it" if seen and code is None else "")
     ended = await visit.require("stop", visit.lease, "tick")
     _check("ended" in ended.out, ended, f"it did not run any more: {ended.out}")
 

@@ -67,9 +67,9 @@ class OddMachine:
     ``home_mode``: the permissions of its home folder once it is adopted. ``doctor_finds``: the cause of a finding
     that the doctor must have.
 
-    ``limits``: by act, words of the error that the product must print where the machine makes the act impossible.
-    ``needs``: programs of this computer without which it cannot be built. ``is_slow``: everything takes seconds there,
-    and it is left to the night.
+    ``limits``: by act, words of the error that the product must print (``a|b``: one of them) where the machine makes
+    the act impossible. ``needs``: programs of this computer without which it cannot be built. ``is_slow``: everything
+    takes seconds there, and it is left to the night.
     """
 
     name: str

@@ -37,14 +37,14 @@ class StartedCommand:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace")
 
-    async def wait_for_text(self, wanted: str) -> bool:
-        """Return whether it prints that within a while; False as soon as it ends without."""
+    async def wait_for_text(self, *wanted: str) -> bool:
+        """Return whether it prints one of the texts within a while; False as soon as it ends without."""
         deadline = LoadDeadline(SECONDS)
-        while wanted not in self.out and not deadline.is_over:
+        while not any(text in self.out for text in wanted) and not deadline.is_over:
             if self._read() == "closed":
                 break
             await asyncio.sleep(POLL_SECONDS)
-        return wanted in self.out
+        return any(text in self.out for text in wanted)
 
     async def wait(self) -> int | None:
         """Return its exit code; after a while it is killed, and has none."""

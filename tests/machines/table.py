@@ -91,7 +91,9 @@ def _format_limits(odd: OddMachine) -> str:
     for act in ACTS:
         if act in odd.limits:
             by_words.setdefault(odd.limits[act], []).append(act)
-    return "".join(f"; {', '.join(acts)}: “{words}”" for words, acts in by_words.items())
+    return "".join(
+        f"; {', '.join(acts)}: “{words.replace('|', '” or “')}”" for words, acts in by_words.items()
+    )
 
 
 def format_results(cells: Mapping[tuple[str, str], Cell]) -> str:

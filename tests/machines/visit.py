@@ -22,7 +22,7 @@ from tests.machines.machine import Full, Login, Network, OddMachine
 from tests.machines.started_command import StartedCommand, started_command
 
 PASSWORD = "open sesame 7"
-COMMAND_SECONDS, KNOWN_SECONDS = 15.0, 4.0
+COMMAND_SECONDS, KNOWN_SECONDS = 20.0, 4.0
 """What a command may take, in seconds of an idle computer, before it is taken for stuck; where that is known, less."""
 SLOW_LINE = FaultPlan(rtt=0.3, rate=100_000)
 

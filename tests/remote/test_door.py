@@ -102,8 +102,9 @@ def test_a_stream_begins_where_the_start_files_ended(shell: LoginShell, home: Pa
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
 def test_a_line_for_a_terminal_takes_the_place_of_the_shell(shell: LoginShell, home: Path) -> None:
-    done = start_shell(shell, make_terminal_line(USER, f"cat <<'END'\n{ODD}\nEND\npwd; exit 5"), home)
-    assert (done.stdout.decode(), done.returncode) == (f"{ODD}\n{home}\n", 5)
+    made = make_terminal_line(USER, f"cat <<'END'\n{ODD}\nEND\npwd; exit 5")
+    done = start_shell(shell, made.line, home)
+    assert (done.stdout, done.returncode) == (made.mark + f"{ODD}\n{home}\n".encode(), 5)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,14 @@ class CommandResult:
         return ForeignLines((self.stderr or self.stdout).strip())
 
 
+@frozen
+class TerminalLine:
+    """A line for the login shell, whose script has the user's terminal. It prints ``mark`` before it begins."""
+
+    line: str
+    mark: bytes
+
+
 class SshConnection(Protocol):
     """A connection to one machine, as plugins use it. It is open, except where `Connector.find_ssh_target` is named."""
 
@@ -84,11 +92,12 @@ class OpenConnection(SshConnection, Protocol):
     async def wait_closed(self) -> None:
         """Wait until the connection is dropped or closed."""
 
-    async def run_interactive(self, command: str | None) -> int:
+    async def run_interactive(self, command: TerminalLine | str | None) -> int:
         """Run ``command`` (None: the login shell) with this process's own terminal; return its exit status.
 
-        If we have no terminal, the remote command gets pipes instead. Raises `UnavailableError` if the connection is
-        dropped.
+        If we have no terminal, the remote command gets pipes instead. What start files print before a `TerminalLine`
+        begins goes to stderr; one that never begins raises `RemoteError`. Raises `UnavailableError` if the connection
+        is dropped.
         """
 
 

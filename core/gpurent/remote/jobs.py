@@ -217,12 +217,17 @@ export PYTHONUNBUFFERED=1
 code=$?
 echo "$code $(date +%s)" 1<> "$room/exit.new" && mv "$room/exit.new" "$room/exit"
 @end@
-run=
-if command -v setsid >/dev/null 2>&1; then
-  run=setsid
-  env --default-signal=INT true 2>/dev/null && run="setsid env --default-signal=HUP,INT,QUIT"
-fi
-$run sh job.sh "$PWD" "$mask" >> log 2>&1 < /dev/null &
+apart() {
+  env --default-signal=INT true 2>/dev/null && set -- env --default-signal=HUP,INT,QUIT "$@"
+  command -v setsid >/dev/null 2>&1 && exec setsid "$@"
+  for python in python3 python; do
+    "$python" -c '' 2>/dev/null || continue
+    exec "$python" -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@"
+  done
+  perl -e 1 2>/dev/null && exec perl -MPOSIX -e 'POSIX::setsid(); exec @ARGV' "$@"
+  exec "$@"
+}
+apart sh job.sh "$PWD" "$mask" >> log 2>&1 < /dev/null &
 if tail --version >/dev/null 2>&1; then
   tail -n +1 --pid=$! -f log 2>/dev/null
   wait $!

@@ -12,7 +12,8 @@ FOREIGN_STATUS = 76
 _FUNCTION = rf"""
 own() {{
   for own_dir; do
-    (umask 077; mkdir "$own_dir") 2>/dev/null && continue
+    own_said=$(umask 077; mkdir "$own_dir" 2>&1) && continue
+    if ! [ -e "$own_dir" ] && ! [ -L "$own_dir" ]; then echo "$own_said" >&2; exit 1; fi
     set -- $(ls -ldn "$own_dir" 2>/dev/null)
     case $1 in
       d*) [ "$3" = "$(id -u)" ] ;;

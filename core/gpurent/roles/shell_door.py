@@ -13,6 +13,7 @@ import re
 
 from attrs import define, field, frozen
 
+from gpurent.ports.connection import TerminalLine
 from gpurent.terminal_text import ForeignText
 
 MAX_OUTPUT_BYTES = 8 << 20
@@ -36,6 +37,7 @@ _JOIN = (
 # What start files may have exported. The user of an SSH gateway is not in the machine's user database.
 _ENTER_HOME = (
     "set +eufvx; unset CDPATH; "
+    "command -v sed >/dev/null 2>&1 || { PATH=$PATH:/usr/local/bin:/usr/bin:/bin; export PATH; }; "
     "gu=@user@; gh=$(getent passwd $gu 2>/dev/null); "
     "case $gh in $gu:*) gh=${gh%:*}; gh=${gh##*:} ;; *) eval gh=~$gu ;; esac; "
     "case $gh in /*) ;; *) gh=$(getent passwd $(id -u) 2>/dev/null) && gh=${gh%:*} && gh=${gh##*:} ;; esac; "
@@ -47,6 +49,9 @@ _BEGIN = (
     'gm() { printf "\\n%s%s%s\\n" @head@ -@token@ "$1"; }; gm; gm >&2; '
     f'cd "$HOME" || exit {NO_HOME_STATUS}; '
 )
+# A terminal would take it for a title of an unknown kind, and show nothing.
+_TERMINAL_MARK = b"\x1b]gpurent-begins\x07"
+_TELL_TERMINAL = 'printf "\\033]gpurent-begins\\007"; '
 _END = 'gr=$?; gm " $gr"; gm " $gr" >&2; exit $gr'
 _SKIP_DECOYS = 'while IFS= read -r gw; do [ "$gw" = @head@-@token@ ] && break; done; '
 _READ_SCRIPT = "gs=$(cat; printf .); gs=${gs%.}; "
@@ -91,9 +96,10 @@ def _escape_byte(found: re.Match[bytes]) -> bytes:
     return b"\\n" if found[0] == b"\n" else b"\\0%03o" % found[0][0]
 
 
-def make_terminal_line(user: str, script: str) -> str:
+def make_terminal_line(user: str, script: str) -> TerminalLine:
     """Return the line for a terminal: ``script`` takes the shell's place, in the home folder."""
-    return _make_line(user, f'{_JOIN}{_ENTER_HOME}cd "$HOME"; {_BECOME}', script)
+    line = _make_line(user, f'{_JOIN}{_ENTER_HOME}cd "$HOME"; {_TELL_TERMINAL}{_BECOME}', script)
+    return TerminalLine(line, _TERMINAL_MARK)
 
 
 @frozen

@@ -36,7 +36,7 @@ DISKS = (
         summary="the home folder is full before the machine is adopted",
         disk_bytes=8_000_000,
         full=Full.ALWAYS,
-        limits={ADOPT: "No space left on device"},
+        limits={ADOPT: "Is its disk full"},
     ),
     OddMachine(
         name="home read-only",

@@ -63,7 +63,7 @@ START_FILES = (
         summary="`.bashrc` is replaced by zsh, which never runs the command",
         home_files={".bashrc": "exec zsh\n"},
         needs=("zsh",),
-        limits={ADOPT: "start files"},
+        limits={ADOPT: "ended before it ran a command"},
     ),
     OddMachine(
         name="exec fish -c",
@@ -75,13 +75,12 @@ START_FILES = (
         name="exit",
         summary="`.bashrc` ends every shell that has no prompt",
         home_files={".bashrc": '[ -n "$PS1" ] || exit 0\n'},
-        limits={ADOPT: "start files"},
+        limits={ADOPT: "ended before it ran a command"},
     ),
     OddMachine(
         name="PATH lost",
         summary="`.bashrc` sets a PATH without the system's folders",
         home_files={".bashrc": "PATH=/opt/conda/bin\n"},
-        limits={ADOPT: "command not found"},
     ),
     OddMachine(
         name="slow start file",
@@ -93,6 +92,7 @@ START_FILES = (
         name="tmux in terminals",
         summary="`.bashrc` starts tmux wherever there is a terminal",
         home_files={".bashrc": '[ -t 1 ] && [ -z "$TMUX" ] && exec tmux new-session\n'},
+        limits={"attach": "ended before it ran a command"},
     ),
     OddMachine(
         name="zsh prints",

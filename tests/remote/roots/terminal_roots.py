@@ -10,6 +10,8 @@ _ENDPOINT = "tests/domain/test_endpoint.py"
 _STRIPPER = "core/gpurent/cli/stream_stripper.py"
 _OUTPUT = "tests/cli/test_job_output.py"
 _CONNECTION = "core/gpurent/infra/ssh/connection.py"
+_ATTACHED = "core/gpurent/infra/ssh/attached_terminal.py"
+_ATTACHED_TESTS = "tests/infra/test_attached_terminal.py"
 _INTERACTIVE = "tests/infra/test_interactive.py"
 
 TERMINAL_ROOTS = (
@@ -67,12 +69,45 @@ TERMINAL_ROOTS = (
         summary="the size of a terminal is what variables said when the command began",
         edits=(
             Edit(
-                _CONNECTION,
+                _ATTACHED,
                 "size = os.get_terminal_size(sys.stdin.fileno())",
                 'size = os.terminal_size((int(os.environ["COLUMNS"]), int(os.environ["LINES"])))',
             ),
         ),
         tests=(f"{_INTERACTIVE}::test_a_terminal_is_resized_while_it_is_used",),
+    ),
+    TestedRoot(
+        name="left-output-is-waited-for",
+        kind="B13",
+        summary="exec waits for the end of an output that a process left behind holds open",
+        edits=(
+            Edit(
+                _ATTACHED,
+                "await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)",
+                "await reading",
+            ),
+        ),
+        tests=(f"{_ATTACHED_TESTS}::test_what_the_command_leaves_behind_is_not_waited_for",),
+    ),
+    TestedRoot(
+        name="start-file-speaks-in-the-output",
+        kind="B4",
+        summary="what a start file prints is part of exec's output",
+        edits=(
+            Edit(
+                _ATTACHED,
+                "self.noise.write(before[: len(before) - kept])",
+                "output.write(before[: len(before) - kept])",
+            ),
+        ),
+        tests=(f"{_ATTACHED_TESTS}::test_arguments_and_output_arrive_as_they_are",),
+    ),
+    TestedRoot(
+        name="terminal-that-never-began-is-done",
+        kind="B8",
+        summary="a start file that opens something else, or ends, passes for the command that was done",
+        edits=(Edit(_CONNECTION, "if not has_begun:", "if False:"),),
+        tests=(f"{_ATTACHED_TESTS}::test_a_shell_that_ends_before_the_command_is_an_error",),
     ),
     TestedRoot(
         name="no-other-session-is-named",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -186,7 +185,7 @@ def pull_command(
 @click.pass_obj
 def ssh_command(app: CliContext, lease: str) -> None:
     """Open a shell on a machine."""
-    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, None)))
+    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease)))
 
 
 @click.command("exec", cls=JobCommand)
@@ -194,9 +193,11 @@ def ssh_command(app: CliContext, lease: str) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_obj
 def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
-    """Run COMMAND on a machine and exit with its exit code."""
-    line = command[0] if len(command) == 1 else shlex.join(command)
-    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, line)))
+    """Run COMMAND on a machine and exit with its exit code.
+
+    Several words are a program and its arguments, run in the home folder; one is a line for the machine's login shell.
+    """
+    raise SystemExit(app.run(lambda application: application.machine_commands.open_shell(lease, command)))
 
 
 @click.command("start", cls=JobCommand)

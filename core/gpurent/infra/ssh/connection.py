@@ -16,26 +16,21 @@ from attrs import define, field
 
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError
-from gpurent.infra.platform.terminal import (
-    USUAL_TERMINAL_TYPE,
-    TerminalOutput,
-    raw_terminal,
-    read_input,
-    watch_size,
-)
+from gpurent.infra.platform.terminal import USUAL_TERMINAL_TYPE
+from gpurent.infra.ssh.attached_terminal import attach_terminal, read_terminal_size
 from gpurent.infra.ssh.run_command import abort_process, communicate
 from gpurent.infra.ssh.sessions import Sessions
 from gpurent.locale import _
 from gpurent.locale.foreign_text import describe_error, quote_text
-from gpurent.ports.connection import CommandResult
+from gpurent.ports.connection import CommandResult, TerminalLine
 from gpurent.remote.terminal_types import COMMON_TYPE, KNOWN_TYPES, find_type_command, parse_type
 from gpurent.roles.shell_door import DoorRun, make_run
 from gpurent.roles.transfer_errors import connection_lost_error
+from gpurent.terminal_text import ForeignText
 
 T = TypeVar("T")
 MAX_SAID = 300
 TERMINAL_TIMEOUT = 15.0
-_MAX_INPUT_BYTES = 65536
 # As machines number the signals of SSH, whatever this computer does.
 _SIGNAL_NUMBERS = {
     "HUP": 1,
@@ -99,18 +94,20 @@ class AsyncsshConnection:
             raise refusal
         return self._sessions.reopen_session(refusal, start)
 
-    async def run_interactive(self, command: str | None) -> int:
+    async def run_interactive(self, command: TerminalLine | str | None) -> int:
         term = await self._find_terminal_type() if os.isatty(sys.stdin.fileno()) else None
-        size = _read_terminal_size() if term else (0, 0)
+        size = read_terminal_size() if term else (0, 0)
+        line, mark = (command.line, command.mark) if isinstance(command, TerminalLine) else (command, b"")
         async with contextlib.AsyncExitStack() as stack:
             try:
-                opening = self._sessions.open_process(command, term_type=term, term_size=size)
+                opening = self._sessions.open_process(line, term_type=term, term_size=size)
                 process = await stack.enter_async_context(opening)
             except (OSError, asyncssh.Error) as error:
                 raise self._lost_error(error) from None
-            status = await attach_terminal(process)
-        if status is None:
-            raise self._lost_error()
+            has_begun = await attach_terminal(process, mark)
+        status = self._get_exit_status(process)
+        if not has_begun:
+            raise self._make_refusal(ForeignText(""), status)
         return status
 
     async def _find_terminal_type(self) -> str:
@@ -141,7 +138,7 @@ class AsyncsshConnection:
         if status is None:
             status = self._get_exit_status(process)
             if not run.out.is_begun:
-                raise self._make_refusal(run, status)
+                raise self._make_refusal(run.said, status)
         out, err = (bytes(part.data).decode("utf-8", "replace") for part in (run.out, run.err))
         return CommandResult(status, out, err)
 
@@ -162,59 +159,14 @@ class AsyncsshConnection:
             )
         return UnavailableError(text, detail=run.said, retryable=not self.is_alive)
 
-    def _make_refusal(self, run: DoorRun, status: int) -> RemoteError:
+    def _make_refusal(self, said: ForeignText, status: int) -> RemoteError:
         return RemoteError(
             _(
                 "the login shell of {endpoint} ended before it ran a command (exit code {code}): {said}"
-            ).format(
-                endpoint=self.endpoint, code=status, said=quote_text(run.said[:MAX_SAID]) if run.said else "-"
-            ),
+            ).format(endpoint=self.endpoint, code=status, said=quote_text(said[:MAX_SAID]) if said else "-"),
             hint=_("See for yourself: {command}").format(command=self.endpoint),
-            detail=run.said,
+            detail=said,
         )
 
     def _lost_error(self, error: Exception | None = None) -> UnavailableError:
         return connection_lost_error(self.endpoint, describe_error(error) if error is not None else "")
-
-
-def _read_terminal_size() -> tuple[int, int]:
-    """Return columns and rows of the terminal itself: COLUMNS and LINES stay as they are when it is resized."""
-    try:
-        size = os.get_terminal_size(sys.stdin.fileno())
-    except OSError:
-        return (80, 24)
-    return (size.columns, size.lines)
-
-
-async def attach_terminal(process: asyncssh.SSHClientProcess[bytes]) -> int | None:
-    """Attach our terminal to ``process`` until it ends; return its exit status, None if the connection was dropped."""
-    stdin = sys.stdin.fileno()
-    with contextlib.ExitStack() as held:
-        if os.isatty(stdin):
-            held.enter_context(watch_size(process.change_terminal_size))
-        held.enter_context(raw_terminal(stdin))
-        feeding = asyncio.create_task(_forward_input(process, stdin))
-        try:
-            await asyncio.gather(
-                _forward_output(process.stdout, TerminalOutput(sys.stdout.fileno())),
-                _forward_output(process.stderr, TerminalOutput(sys.stderr.fileno())),
-            )
-            await process.wait_closed()
-        finally:
-            feeding.cancel()
-    return process.exit_status
-
-
-async def _forward_input(process: asyncssh.SSHClientProcess[bytes], file: int) -> None:
-    try:
-        while data := await read_input(file, _MAX_INPUT_BYTES):
-            process.stdin.write(data)
-            await process.stdin.drain()
-        process.stdin.write_eof()
-    except (BrokenPipeError, asyncssh.Error):
-        return
-
-
-async def _forward_output(stream: asyncssh.SSHReader[bytes], output: TerminalOutput) -> None:
-    while chunk := await stream.read(65536):
-        output.write(chunk)

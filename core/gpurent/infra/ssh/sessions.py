@@ -18,6 +18,7 @@ from gpurent.locale.foreign_text import quote_text
 T = TypeVar("T")
 CLOSE_TIMEOUT = 2.0
 DIAL_TRIES, DIAL_PAUSE = 3, 1.0
+_PTY_REFUSED = "PTY request failed"  # asyncssh's words for an answer of the server
 
 
 @define(eq=False)
@@ -54,6 +55,8 @@ class Sessions:
         try:
             process = await start(self.transport)
         except asyncssh.ChannelOpenError as error:
+            if term_type and _PTY_REFUSED in error.reason:
+                raise self._make_pty_error() from None
             async with self.reopen_session(error, start) as process:
                 yield process
             return
@@ -117,6 +120,14 @@ class Sessions:
                 self._spares.append(spare)
                 return spare
         raise AssertionError
+
+    def _make_pty_error(self) -> RemoteError:
+        return RemoteError(
+            _("the SSH server of {endpoint} allows no terminal").format(endpoint=self.endpoint),
+            hint=_(
+                "Its PermitTTY, or a rule for this user, forbids it. Commands work without one: gpurent exec"
+            ),
+        )
 
     def _make_refusal(self, error: asyncssh.ChannelOpenError) -> RemoteError:
         return RemoteError(

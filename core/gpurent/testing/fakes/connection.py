@@ -16,7 +16,7 @@ from attrs import frozen
 from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
 from gpurent.errors import RemoteError, UnavailableError, UsageError
-from gpurent.ports.connection import CommandResult
+from gpurent.ports.connection import CommandResult, TerminalLine
 from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
 from gpurent.testing.fakes.clock import ManualClock
 from gpurent.testing.fakes.machine_folders import MachineFolders
@@ -105,7 +105,7 @@ class FakeConnection:
     async def wait_closed(self) -> None:
         await self._closed.wait()
 
-    async def run_interactive(self, command: str | None) -> int:
+    async def run_interactive(self, command: TerminalLine | str | None) -> int:
         """Raises `UsageError`: a fake machine has no terminal."""
         raise UsageError("a fake machine has no terminal", hint="Use gpurent.testing.ssh_fixture instead.")
 

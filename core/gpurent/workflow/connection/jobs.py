@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -22,7 +23,7 @@ from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
-from gpurent.roles.shell_door import make_terminal_line
+from gpurent.roles.shell_door import RESTORE_HOME, make_terminal_line
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
@@ -242,10 +243,17 @@ class MachineCommands:
     store: TripStore
     display: Display
 
-    async def open_shell(self, lease_id: str, command: str | None) -> int:
-        """Run ``command`` (None: a login shell) attached to this terminal and return its exit code. Never retried."""
+    async def open_shell(self, lease_id: str, command: tuple[str, ...] = ()) -> int:
+        """Run ``command`` (empty: a login shell) attached to this terminal and return its exit code. Never retried.
+
+        One word is a line for the user's login shell; several are a program and its arguments, which no shell changes.
+        """
         async with self.connections.connect_to_lease(lease_id) as connection:
-            return await (await connection.ensure_open()).run_interactive(command)
+            ssh = await connection.ensure_open()
+            if len(command) > 1:
+                script = f"{RESTORE_HOME}; {shlex.join(command)}"
+                return await ssh.run_interactive(make_terminal_line(ssh.endpoint.user, script))
+            return await ssh.run_interactive(command[0] if command else None)
 
     async def run_command(self, lease_id: str, command: str, *, timeout: float = 600.0) -> CommandResult:
         """Run ``command`` and return its complete output. Never retried."""
