@@ -177,6 +177,14 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     ),
     (
         N_("Configuration and testing"),
+        "backup",
+        (
+            ("backup", N_("Write an encrypted backup of gpurent's state")),
+            ("restore", N_("Restore a backup, as a new installation")),
+        ),
+    ),
+    (
+        N_("Configuration and testing"),
         "sandbox",
         (
             ("sandbox", N_("Run a sandbox on this computer, with no real money")),

@@ -175,7 +175,7 @@ class TripParts:
         self.machine_stops = machine_stops.MachineStops(
             base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
         )
-        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions)
+        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions, base.restore_checks)
         self.lease_changes = operations.LeaseChanges(
             leases,
             plugins,
@@ -223,7 +223,14 @@ class TripParts:
             self.continuation,
         )
         executor = execute.TripExecutor(
-            planner, provision_step, machines.manual_rental, work, finalizer, kept_restart, tools
+            planner,
+            provision_step,
+            machines.manual_rental,
+            work,
+            finalizer,
+            kept_restart,
+            tools,
+            base.restore_checks,
         )
         self.trips = operations.Trips(
             base.trip_tracker,
@@ -263,6 +270,7 @@ class TripParts:
             poller,
             money.receipts,
             money.budgets,
+            base.restore_checks,
         )
         self.open_trips = open_trips.OpenTrips(base.trip_tracker, leases, self.trips)
         self.trip_cancellation = cancel.TripCancellation(

@@ -67,6 +67,17 @@ class VaultAccess:
             self._was_asked = True
             self._passphrase = await self._ask_new_passphrase()
 
+    async def find_passphrase(self) -> Secret | None:
+        """Return the passphrase of the vault; None if it has none, or if there is no vault.
+
+        Raises `AuthError` if it is wrong, or missing.
+        """
+        if not self._vault.has_passphrase:
+            return None
+        await self.unlock()
+        self._vault.unlock()
+        return self._passphrase
+
     async def confirm_change(self) -> str:
         """If the vault is not the one used last, ask once whether it is meant.
 

@@ -14,7 +14,7 @@ import re
 import shlex
 import stat
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,31 +76,53 @@ def make_storage_error(path: Path, error: OSError) -> StorageError:
 
 def write_private_file(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; if durable, on disk when this returns."""
-    with _write_partial(path, data, is_durable=is_durable) as partial:
+    with _write_partial(path, [data], is_durable=is_durable) as partial:
         partial.replace(path)
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
     """As `write_private_file`, with ``mode`` in the end."""
-    with _write_partial(path, data) as partial:
+    with _write_partial(path, [data]) as partial:
         partial.chmod(mode)
         partial.replace(path)
 
 
 def write_new_private_file(path: Path, data: bytes) -> None:
     """As `write_private_file`; a file that is there already stays, and is a `FileExistsError`."""
-    with _write_partial(path, data) as partial:
+    with _write_partial(path, [data]) as partial:
         os.link(partial, path)
 
 
+def write_private_parts(path: Path, parts: Iterable[bytes], *, replace: bool) -> int:
+    """As `write_private_file`, for a large file that comes in parts; return its size.
+
+    With ``replace`` false, a file that is there already stays, and is a `FileExistsError`.
+    """
+    with _write_partial(path, parts) as partial:
+        size = partial.stat().st_size
+        if replace:
+            partial.replace(path)
+            return size
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links, such as that of most memory sticks
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            partial.replace(path)
+    return size
+
+
 @contextmanager
-def _write_partial(path: Path, data: bytes, *, is_durable: bool = True) -> Iterator[Path]:
-    """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
+def _write_partial(path: Path, parts: Iterable[bytes], *, is_durable: bool = True) -> Iterator[Path]:
+    """``parts`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
     partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             if is_durable:
                 os.fsync(file.fileno())
@@ -208,7 +230,7 @@ def open_privately(url: str, folder: Path) -> Iterator[bool]:
 
     make_private_folder(folder)
     for left in folder.glob("open-*.html"):
-        if not _is_running(left.name.split("-")[1]):
+        if not is_running(left.name.split("-")[1]):
             left.unlink(missing_ok=True)
     path = folder / f"open-{os.getpid()}-{secrets.token_hex(8)}.html"
     write_new_private_file(path, _REDIRECT_PAGE.format(url=html.escape(url)).encode())
@@ -218,7 +240,7 @@ def open_privately(url: str, folder: Path) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
-def _is_running(pid: str) -> bool:
+def is_running(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
     except (ProcessLookupError, ValueError):
