@@ -173,7 +173,7 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         N_("Configuration and testing"),
         "vault",
-        (("vault", N_("Check the file of secrets; accept one that you restored")),),
+        (("vault", N_("Secrets for jobs; check the file of secrets, or accept one that you replaced")),),
     ),
     (
         N_("Configuration and testing"),

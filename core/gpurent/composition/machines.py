@@ -13,6 +13,7 @@ from gpurent.workflow.connection import (
     contact_questions,
     contacts,
     exports,
+    job_variables,
     jobs,
     known_files,
     local_names,
@@ -58,7 +59,8 @@ class MachineParts:
         self.file_commands = transfers.FileCommands(
             self.connections, self.transfers, self.predialler, self.upload_guard
         )
-        self.job_runners = jobs.JobRunners(plugins)
+        variables = job_variables.JobVariables(base.files, base.secrets, base.redactor)
+        self.job_runners = jobs.JobRunners(plugins, variables)
         self.machine_commands = jobs.MachineCommands(
             self.connections, self.job_runners, base.store, base.terminal
         )

@@ -8,6 +8,7 @@ from enum import Enum
 
 from attrs import field, frozen, validators
 
+from gpurent.domain.secret import Secret
 from gpurent.locale import N_, _
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
@@ -19,13 +20,14 @@ class Job:
     """A shell ``command`` that runs in ``folder`` (relative to the home folder). A job and its session have one name.
 
     Its log, exit code, PID and the file that records its start are in ``.gpurent/jobs/<name>/`` of the remote home
-    folder.
+    folder. So is ``env``, in its script; ``secrets`` are variables that are in no file there.
     """
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
     command: str
     folder: str = "."
     env: Mapping[str, str] = field(factory=dict)
+    secrets: Mapping[str, Secret] = field(factory=dict)
 
     @property
     def state_dir(self) -> str:

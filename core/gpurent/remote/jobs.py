@@ -17,6 +17,7 @@ from gpurent.domain.machine_folders import find_own_folders
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
+from gpurent.remote.job_secrets import make_pipe_command, make_receiver
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
 from gpurent.terminal_text import strip_terminal
@@ -77,8 +78,9 @@ def write_script_command(job: Job) -> str:
     """
     room = shlex.quote(job.state_dir)
     folders = make_own_folders_script(find_own_folders(job.state_dir), find_own_folders(job.folder))
+    pipe = f"{make_pipe_command(job.state_dir)} && " if job.secrets else ""
     return (
-        f'{timer_script.closing_gate()}{folders}umask 077; cat > "$HOME"/{room}/run.sh.$$ '
+        f'{timer_script.closing_gate()}{folders}umask 077; {pipe}cat > "$HOME"/{room}/run.sh.$$ '
         f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
     )
 
@@ -185,8 +187,9 @@ room=$1 mask=$2
 trap : TERM
 awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
 echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
-@env@
 export PYTHONUNBUFFERED=1
+@env@
+@secrets@
 (
   umask "$mask"
   cd "$HOME" && cd @folder@ || exit 126
@@ -219,6 +222,7 @@ def make_run_script(job: Job) -> str:
     parts = {
         "room": job.state_dir,
         "env": env,
+        "secrets": make_receiver() if job.secrets else "",
         "folder": shlex.quote(job.folder),
         "command": shlex.quote(job.command),
     }

@@ -57,6 +57,11 @@ class VaultAccess:
     def get_vault(self, scope: str) -> Vault:
         return ScopedVault(self._vault, scope)
 
+    def list_names(self, scope: str) -> list[str]:
+        """Return the names of the secrets of a scope; no passphrase is needed for that."""
+        prefix = f"{scope}/"
+        return [name.removeprefix(prefix) for name in self._vault.list_names() if name.startswith(prefix)]
+
     async def unlock(self, *, create: bool = False) -> None:
         """See `gpurent.ports.services.SecretStore`. The vault is local; deriving the key takes half a second, once."""
         if self._passphrase is None and self._vault.is_locked:

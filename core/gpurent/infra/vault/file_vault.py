@@ -249,6 +249,10 @@ class FileVault:
         if content:
             self._open_key(content)
 
+    def list_names(self) -> list[str]:
+        """Return the names of all records, which are not encrypted."""
+        return sorted(self._container.read().get("records", {}))
+
     def get(self, name: str) -> Secret | None:
         content = self._container.read()
         if name not in content.get("records", {}):

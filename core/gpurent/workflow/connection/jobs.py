@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
@@ -18,10 +18,18 @@ from gpurent.ports.connection import CommandResult, SshConnection
 from gpurent.ports.store import TripStore
 from gpurent.ports.terminal import Display
 from gpurent.remote import jobs as remote
+from gpurent.remote.job_secrets import (
+    DELIVERED_STATUS,
+    DELIVERY_SECONDS,
+    WAITING_STATUS,
+    deliver_command,
+    make_delivery,
+)
 from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
+from gpurent.workflow.connection.job_variables import JobVariables
 from gpurent.workflow.connection.own_folders import check_own_folders
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
@@ -46,9 +54,10 @@ class ObservedJob:
 
 @frozen
 class JobRunners:
-    """Selects the session backend and the launcher of a job."""
+    """Selects the session backend and the launcher of a job, and reads its variables."""
 
     plugins: Plugins
+    variables: JobVariables
 
     def make_runner(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
         """Return the job runner for the machine of ``lease``. ``session`` names the backend (empty: highest rank)."""
@@ -76,8 +85,12 @@ class JobRunners:
     def make_job(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
         """Return the trip's job, with its command prefixed by the activation of the trip's environment."""
         command = make_environment_lines(spec.job.setup) + self.make_command_line(spec.job, lease)
-        env = {ATTEMPT_VARIABLE: str(spec.attempt)}
+        env = {**self.variables.get_plain(spec.job), ATTEMPT_VARIABLE: str(spec.attempt)}
         return Job(name=spec.job.name or trip_id, command=command, folder=folder, env=env)
+
+    def add_secrets(self, job: Job, spec: JobSpec) -> Job:
+        """Return the job with the variables that are written nowhere; raises as `JobVariables.read_secret` does."""
+        return evolve(job, secrets=self.variables.read_secret(spec))
 
 
 @frozen
@@ -94,10 +107,12 @@ class JobRunner:
     async def start_job(self, job: Job) -> JobStatus:
         """Start ``job`` unless a job of that name exists, and return its status. Idempotent.
 
-        Raises `JobError` if the session does not start.
+        Raises `JobError` if the session does not start, or does not take its secrets.
         """
         status = await self.get_status(job.name)
         if status.state is not JobState.ABSENT:
+            if job.secrets and status.state is JobState.RUNNING:
+                await self._deliver_secrets(job)
             return status
         await self._install_backend()
         await self._write_job_files(job)
@@ -115,7 +130,24 @@ class JobRunner:
                 detail=said[:500],
                 hint=_("The session backend reported: {said}").format(said=said[:200] or "-"),
             )
+        if job.secrets and status.state is JobState.RUNNING:
+            await self._deliver_secrets(job)
         return status
+
+    async def _deliver_secrets(self, job: Job) -> None:
+        """Hand the job its secrets, unless it has them; it waits for them before its command."""
+        command, text = deliver_command(job.state_dir), make_delivery(job.secrets)
+        ran = await self.ssh.run(command, input=text, timeout=DELIVERY_SECONDS)
+        if ran.exit_status == WAITING_STATUS:  # two have written at once
+            ran = await self.ssh.run(command, input=text, timeout=DELIVERY_SECONDS)
+        if ran.exit_status != DELIVERED_STATUS:
+            raise JobError(
+                _("the job {name} did not take its secrets").format(name=job.name),
+                hint=_("It waits for them. Try again, or stop it: gpurent stop LEASE {name}").format(
+                    name=job.name
+                ),
+                detail=ran.stderr[:500],
+            )
 
     async def _install_backend(self) -> None:
         if not (await self.ssh.run(self.backend.probe_command())).exit_status:
@@ -142,7 +174,9 @@ class JobRunner:
         if ran.exit_status:
             raise JobError(
                 _("the job's files could not be written: {said}").format(said=ran.said[:200]),
-                hint=_("Is the machine's disk full?"),
+                hint=_("Is the machine's disk full?")
+                if not job.secrets
+                else _("Is the machine's disk full, or can its home folder have no named pipes?"),
                 detail=ran.said,
             )
 
@@ -224,13 +258,12 @@ class MachineCommands:
         async with self.connections.connect_to_lease(lease_id) as connection:
             return await (await connection.ensure_open()).run(command, timeout=timeout)
 
-    async def start_job(
-        self, lease_id: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
-    ) -> JobStatus:
-        """Start ``command`` as the job ``name`` and return its status; a job of the same name is not started again."""
-        lease = await self.connections.leases.get_lease(lease_id)
-        line = self.runners.make_command_line(JobSpec(command=command, launcher=launcher), lease)
-        job = Job(name=name, command=line, folder=folder)
+    async def start_job(self, lease_id: str, name: str, spec: JobSpec, folder: str) -> JobStatus:
+        """Start the job ``spec`` under ``name``; return its status. A job of the same name is not started again."""
+        lease, session = await self.connections.leases.get_lease(lease_id), spec.session
+        line = self.runners.make_command_line(spec, lease)
+        env = self.runners.variables.get_plain(spec)
+        job = self.runners.add_secrets(Job(name=name, command=line, folder=folder, env=env), spec)
         async with self.connections.connect_to_lease(lease_id) as connection:
             await self.runners.run_with_retry(connection, session, lambda runner: runner.start_job(job))
             return await self.runners.run_with_retry(

@@ -38,7 +38,7 @@ class UploadStep:
     def make_pushes(self, upload: UploadSpec, target: str) -> Sequence[PushRequest]:
         """Return the pushes of ``upload`` into the remote folder ``target``; raises `UsageError` if it is refused."""
         self.guard.check_upload(upload)
-        return [self.guard.exclude_own_folders(push) for push in make_pushes(upload, target)]
+        return [self.guard.exclude_own_folders(push, upload.withheld) for push in make_pushes(upload, target)]
 
     async def preview_upload(self, upload: UploadSpec) -> UploadPreview | None:
         """Return what would be uploaded; None if the transfer backend cannot tell. Raises as `make_pushes` does."""

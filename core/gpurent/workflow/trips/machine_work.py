@@ -106,9 +106,10 @@ class MachinePreparation:
     timers: TripTimers
 
     def check_upload(self, spec: TripSpec) -> None:
-        """Raise `UsageError` if the trip uploads a folder that must not be uploaded."""
+        """Raise `UsageError` if the trip uploads a folder that must not be uploaded, or its variables are not there."""
         if not spec.rent_only:
             self.upload.guard.check_upload(spec.upload)
+            self.setup.runners.variables.check(spec.job)
 
     async def predial_upload(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec
