@@ -49,6 +49,7 @@ from gpurent.workflow.trips import (
     orphans,
     plan_legs,
     previews,
+    project_folders,
     provider_selection,
     release_review,
     releases,
@@ -240,6 +241,7 @@ class TripParts:
             self.lease_orders,
             money.trip_spending,
             self.continuation,
+            project_folders.ProjectFolders(store, base.lease_copies, base.locks, base.events),
         )
         late = late_orders.LateOrders(leases, machines.ownership)
         orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping, money.volume_books)

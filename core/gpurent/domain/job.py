@@ -21,6 +21,7 @@ class Job:
 
     Its log, exit code, PID and the file that records its start are in ``.gpurent/jobs/<name>/`` of the remote home
     folder. So is ``env``, in its script; ``secrets`` are variables that are in no file there.
+    ``earlier``: results, as paths and patterns, that may be there from before, and count only if they change.
     """
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
@@ -28,6 +29,7 @@ class Job:
     folder: str = "."
     env: Mapping[str, str] = field(factory=dict)
     secrets: Mapping[str, Secret] = field(factory=dict)
+    earlier: tuple[str, ...] = ()
 
     @property
     def state_dir(self) -> str:

@@ -27,7 +27,8 @@ class UploadSpec:
     ``root``: the folder of the project file that names ``folder``, on the way from which no link is followed; empty:
     the user named it.
 
-    ``withheld``: local files that are not uploaded although they lie there.
+    ``withheld``: local files that are not uploaded although they lie there. ``project``: the name of the project's
+    folder on machines, empty for a folder of the trip's own; ``fresh``: the user wants that.
 
     ``transfer``: the backend, empty for the best one. ``staged``: upload to a cheaper machine first, where the provider
     has one; None: yes, unless only a machine is wanted.
@@ -37,6 +38,8 @@ class UploadSpec:
     root: str = ""
     include: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    project: str = ""
+    fresh: bool = False
     transfer: str = ""
     staged: bool | None = None
 

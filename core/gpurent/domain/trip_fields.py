@@ -165,6 +165,14 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         N_("Upload to a cheaper machine first, if there is one"),
     ),
     TripField(
+        "fresh",
+        _K.FLAG,
+        _G.UPLOAD,
+        "upload.fresh",
+        "false",
+        N_("Work in a new folder on the machine, not in that of the project, so that everything is uploaded"),
+    ),
+    TripField(
         "conda",
         _K.PATH,
         _G.SETUP,

@@ -42,6 +42,7 @@ def make_trip_spec(values: Values) -> TripSpec:
             folder=upload.folder,
             include=include_needed_files(upload.include, needed),
             withheld=(job.env_file,) if job.env_file else (),
+            fresh=upload.fresh,
             transfer=upload.transfer,
             staged=upload.staged,
         ),

@@ -23,6 +23,8 @@ from gpurent.remote.shell import fill_template, split_after_marks
 from gpurent.terminal_text import strip_terminal
 
 TAIL_LINES = 5
+EARLIER_NAME = "earlier"
+"""The file in a job's folder with the results that count only if they change, one a line."""
 
 # Whether the process that wrote the pid file still exists under that pid and is not a zombie.
 _ALIVE = r"""
@@ -79,8 +81,10 @@ def write_script_command(job: Job) -> str:
     room = shlex.quote(job.state_dir)
     folders = make_own_folders_script(find_own_folders(job.state_dir), find_own_folders(job.folder))
     pipe = f"{make_pipe_command(job.state_dir)} && " if job.secrets else ""
+    names = " ".join(shlex.quote(f"./{name}") for name in job.earlier)
+    earlier = f"printf '%s\\n' {names} > \"$HOME\"/{room}/{EARLIER_NAME} && " if names else ""
     return (
-        f'{timer_script.closing_gate()}{folders}umask 077; {pipe}cat > "$HOME"/{room}/run.sh.$$ '
+        f'{timer_script.closing_gate()}{folders}umask 077; {pipe}{earlier}cat > "$HOME"/{room}/run.sh.$$ '
         f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
     )
 

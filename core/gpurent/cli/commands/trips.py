@@ -149,6 +149,7 @@ def _show_trip(app: CliContext, end: TripResult, times: LeaseTimeTable | None) -
     data = {
         "trip": end.trip_id,
         "lease": end.lease_id,
+        "machine_folder": end.folder,
         "job_running": end.job_running,
         "exit_code": end.exit_code,
         "receipt": end.receipt,

@@ -12,12 +12,13 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import compute_file_state, compute_link_state
+from gpurent.domain.machine_folders import TRIP_FOLDER_PATTERN
 from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.upload_rules import is_ignore_file
 from gpurent.locale import _
 from gpurent.ports.transferred_files import StateRecords, TransferredFiles
 
-_TRIP_FOLDER = re.compile(r"\bgpurent/t\d{4}-[^/]+")
+_TRIP_FOLDER = re.compile(TRIP_FOLDER_PATTERN)
 
 
 class UploadedFiles:
@@ -101,9 +102,9 @@ def _describe_kept(name: str, place: str) -> str:
 
 @frozen
 class KnownFilesMaker:
-    """Opens the records of transfers: those of a trip's folder, or of all others with the lease's machine.
+    """Opens the records of transfers: those of a project's or trip's folder, or of all others with the lease's machine.
 
-    A trip may go on with another lease, whose machine has the same folder; and two trips may use one lease, of which
+    A trip may go on with another lease, whose machine has the same folder; and two projects may use one lease, of which
     each has its own files.
     """
 

@@ -55,19 +55,21 @@ PROBE_TIMEOUT = 300.0
 class ResultsOutcome:
     """What was downloaded, and what was not.
 
-    ``absent``: named paths that do not exist on the machine. ``failures``: why something that exists was not
-    downloaded, in words.
+    ``absent``: named paths that do not exist on the machine. ``unchanged``: those that are there from before the job,
+    which has changed nothing in them. ``failures``: why something that exists was not downloaded, in words.
     """
 
     report: TransferReport
     absent: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is absent and what failed, in words."""
         absent = [_("{path} does not exist on the machine").format(path=path) for path in self.absent]
-        return (*absent, *self.failures)
+        text = _("{path} is from before the job, which has changed nothing in it")
+        return (*absent, *(text.format(path=path) for path in self.unchanged), *self.failures)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -89,6 +91,7 @@ class ResultsPlan:
     refused: tuple[bytes, ...] = ()
     links: tuple[bytes, ...] = ()
     absent: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     limit: int | None = None
 
@@ -109,7 +112,7 @@ class ResultsDownloader:
         """
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
-        job_name, folder = spec.job.name or trip_id, work_folder(trip_id)
+        job_name, folder = spec.job.name or trip_id, work_folder(trip_id, spec.upload)
         plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
         names = self.transfers.local.names.make_names(get_results_folder(spec))
         with self.transfers.local.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
@@ -128,7 +131,12 @@ class ResultsDownloader:
             report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)
         except TransferError as error:
             failures.append(error.message)
-        return ResultsOutcome(report=report, absent=plan.absent, failures=tuple(dict.fromkeys(failures)))
+        return ResultsOutcome(
+            report=report,
+            absent=plan.absent,
+            unchanged=plan.unchanged,
+            failures=tuple(dict.fromkeys(failures)),
+        )
 
 
 @frozen
@@ -221,8 +229,8 @@ async def find_results(ssh: SshConnection, spec: TripSpec, folder: str, job_name
     # The whole folder is what a single star matches.
     named = tuple("*" if path == "." else path for path in spec.results.paths)
     bases = list(dict.fromkeys(get_pattern_base(path) for path in named if is_pattern(path)))
-    since = "" if named else f"{Job(name=job_name, command='', folder=folder).state_dir}/run.sh"
-    command = find_results_command(folder, named, bases, since)
+    state_dir = Job(name=job_name, command="", folder=folder).state_dir
+    command = find_results_command(folder, state_dir, named, bases, with_changes=not named)
     ran = await ssh.run(command, timeout=PROBE_TIMEOUT)
     found = parse_results(ran.stdout, len(named), len(bases))
     if found is None:
@@ -234,19 +242,23 @@ async def find_results(ssh: SshConnection, spec: TripSpec, folder: str, job_name
 
 def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults) -> ResultsPlan:
     listings = dict(zip(bases, found.listings, strict=True))
+    newer = dict(zip(bases, found.newer or found.listings, strict=True))
     paths: list[str] = []
     matched: list[bytes] = []
     linked: list[tuple[str, str]] = []
     absent: list[str] = []
+    unchanged: list[str] = []
     failures: list[str] = []
     for path, about in zip(named, found.paths, strict=True):
-        if about.kind is PathKind.LINKED_FILE:
+        if about.kind is PathKind.UNCHANGED:
+            unchanged.append(path)
+        elif about.kind is PathKind.LINKED_FILE:
             linked.append((path, about.target))
         elif about.kind is not PathKind.MISSING:
             paths.append(path)
         elif not is_pattern(path):
             absent.append(path)
-        elif (listing := listings[get_pattern_base(path)]) is None:
+        elif (listing := (newer if about.is_earlier else listings)[get_pattern_base(path)]) is None:
             failures.append(_("{path}: the machine lists too many names").format(path=path))
         elif matches := [name for name in listing if compile_pattern(path).fullmatch(name)]:
             matched += (name for name in matches if name != b".")  # the job's folder itself
@@ -260,6 +272,7 @@ def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults)
         linked_files=tuple(linked),
         refused=_outside(refused, kept),
         absent=tuple(absent),
+        unchanged=tuple(unchanged),
         failures=tuple(failures),
     )
 

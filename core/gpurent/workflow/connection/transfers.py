@@ -11,9 +11,11 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.machine_folders import WORK_FOLDER
+from gpurent.domain.local_files import FileStates
+from gpurent.domain.machine_folders import find_work_folder
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
+from gpurent.domain.trip import UploadSpec
 from gpurent.errors import (
     AuthError,
     ExpandingDownload,
@@ -35,6 +37,7 @@ from gpurent.workflow.connection.known_files import KnownFilesMaker, UploadedFil
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.result_inputs import BothStates
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
@@ -44,9 +47,9 @@ from gpurent.workflow.runtime.waiting import run_in_background
 AUTO = "auto"
 
 
-def work_folder(trip_id: str) -> str:
+def work_folder(trip_id: str, upload: UploadSpec) -> str:
     """Return the folder of a trip's files on the machine, relative to the home folder."""
-    return f"{WORK_FOLDER}/{trip_id}"
+    return find_work_folder(trip_id, upload.project)
 
 
 @frozen
@@ -82,12 +85,16 @@ class FileTransfers:
         push: PushRequest,
         name: str = "",
         backends: Sequence[TransferBackend] = (),
+        states: FileStates | None = None,
     ) -> TransferReport:
-        """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given."""
+        """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given.
+
+        ``states`` takes note of all files, those that are there already included.
+        """
         return await self._try_backends(
             connection,
             backends or self.iter_backends(name),
-            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id),
+            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id, states),
         )
 
     async def download(
@@ -151,12 +158,16 @@ class FileTransfers:
         return await archive_refused_files(self.local.files, ssh, pull, report, origin, progress)
 
     async def push_with(
-        self, backend: TransferBackend, ssh: SshConnection, push: PushRequest, lease_id: str
+        self,
+        backend: TransferBackend,
+        ssh: SshConnection,
+        push: PushRequest,
+        lease_id: str,
+        states: FileStates | None = None,
     ) -> TransferReport:
         uploaded = UploadedFiles()
-        report = await backend.push(
-            ssh, evolve(push, states=uploaded), self.display.start_progress(_("upload"))
-        )
+        told = uploaded if states is None else BothStates(uploaded, states)
+        report = await backend.push(ssh, evolve(push, states=told), self.display.start_progress(_("upload")))
         if not push.dry_run:
             await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
         return report
