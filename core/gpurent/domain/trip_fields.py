@@ -279,7 +279,7 @@ TRIP_FIELDS: tuple[TripField, ...] = (
         _G.RESULTS,
         "results.dir",
         '"results"',
-        N_("Where to download results (default: the uploaded folder)"),
+        N_("Where to download results (default: the uploaded folder); {trip} is the trip's id"),
         relative_to_upload=False,
     ),
     TripField(

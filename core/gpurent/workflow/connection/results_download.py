@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote_from_bytes
@@ -45,6 +46,7 @@ from gpurent.remote.results_probe import (
 from gpurent.workflow.connection.known_files import DownloadableFiles
 from gpurent.workflow.connection.local_folder import LocalPlace, get_results_folder, get_results_place
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.result_list import ResultList, list_results
 from gpurent.workflow.connection.transfers import FileTransfers, work_folder
 
 MAX_NAMES = 500  # in one request, so that its command does not become too long
@@ -55,11 +57,13 @@ PROBE_TIMEOUT = 300.0
 class ResultsOutcome:
     """What was downloaded, and what was not.
 
-    ``absent``: named paths that do not exist on the machine. ``unchanged``: those that are there from before the job,
-    which has changed nothing in them. ``failures``: why something that exists was not downloaded, in words.
+    ``saved``: what is on this computer now. ``absent``: named paths that do not exist on the machine. ``unchanged``:
+    those that are there from before the job, which has changed nothing in them. ``failures``: why something that exists
+    was not downloaded, in words.
     """
 
     report: TransferReport
+    saved: ResultList | None = None
     absent: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
@@ -115,7 +119,9 @@ class ResultsDownloader:
         job_name, folder = spec.job.name or trip_id, work_folder(trip_id, spec.upload)
         plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
         names = self.transfers.local.names.make_names(get_results_folder(spec))
-        with self.transfers.local.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
+        with self.transfers.local.known_files.open_downloadable(
+            connection.lease_id, (folder,), trip_id
+        ) as known:
             downloads = PlannedDownloads(spec, folder, plan, names, known)
             reports, failures = [downloads.report_links()], list(plan.failures)
             for pull in downloads.iter_pulls():
@@ -131,8 +137,10 @@ class ResultsDownloader:
             report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)
         except TransferError as error:
             failures.append(error.message)
+        paths = (*plan.paths, *(path for path, _place in plan.linked_files))
         return ResultsOutcome(
             report=report,
+            saved=await asyncio.to_thread(list_results, get_results_folder(spec), paths),
             absent=plan.absent,
             unchanged=plan.unchanged,
             failures=tuple(dict.fromkeys(failures)),

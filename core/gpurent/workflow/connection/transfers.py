@@ -86,15 +86,16 @@ class FileTransfers:
         name: str = "",
         backends: Sequence[TransferBackend] = (),
         states: FileStates | None = None,
+        trip_id: str = "",
     ) -> TransferReport:
         """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given.
 
-        ``states`` takes note of all files, those that are there already included.
+        ``states`` takes note of all files, those that are there already included. ``trip_id``: whose upload it is.
         """
         return await self._try_backends(
             connection,
             backends or self.iter_backends(name),
-            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id, states),
+            lambda backend, ssh: self.push_with(backend, ssh, push, connection.lease_id, states, trip_id),
         )
 
     async def download(
@@ -164,12 +165,15 @@ class FileTransfers:
         push: PushRequest,
         lease_id: str,
         states: FileStates | None = None,
+        trip_id: str = "",
     ) -> TransferReport:
         uploaded = UploadedFiles()
         told = uploaded if states is None else BothStates(uploaded, states)
         report = await backend.push(ssh, evolve(push, states=told), self.display.start_progress(_("upload")))
         if not push.dry_run:
-            await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
+            await asyncio.to_thread(
+                self.local.known_files.record_upload, lease_id, push.target, uploaded, trip_id
+            )
         return report
 
     def report_unsupported(self, error: TransferError) -> None:

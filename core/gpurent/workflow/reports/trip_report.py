@@ -14,6 +14,7 @@ from gpurent.domain.transfer import TransferReport, sum_reports
 from gpurent.domain.trip import StepRecord, TripRecord
 from gpurent.locale import _
 from gpurent.ports.store import Store
+from gpurent.workflow.connection.result_list import ResultList
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripTracker
 
@@ -22,7 +23,8 @@ from gpurent.workflow.runtime.durable_steps import TripTracker
 class TripReport:
     """``waiting_for``: what an open trip waits for, in words; ``owner``: the process that works on it, if any.
 
-    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up.
+    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up. ``results``:
+    what they brought; None if that is not recorded.
     """
 
     record: TripRecord
@@ -34,6 +36,7 @@ class TripReport:
     owner: LockOwner | None
     commands: Sequence[str]
     download: TransferReport
+    results: ResultList | None = None
 
     @property
     def current_step(self) -> StepRecord | None:
@@ -53,6 +56,7 @@ class TripReports:
         record = await self.trip_tracker.get_trip(trip_id)
         lease = await self.store.find_lease(record.lease) if record.lease else None
         downloads = await self.store.list_recorded_steps(record.id, ".download", TransferReport)
+        lists = await self.store.list_recorded_steps(record.id, ".results", ResultList)
         owner = await self.trip_tracker.locks.find_trip_owner(record.id) if record.is_open else None
         return TripReport(
             record=record,
@@ -64,6 +68,7 @@ class TripReports:
             owner=owner,
             commands=self._list_commands(record, lease),
             download=sum_reports(report for _step, report in downloads),
+            results=lists[-1][1] if lists else None,
         )
 
     async def _explain_wait(self, record: TripRecord, lease: Lease | None, owner: LockOwner | None) -> str:

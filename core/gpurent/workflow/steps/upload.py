@@ -67,7 +67,7 @@ class UploadStep:
         folder, inputs = work_folder(trip.id, upload), ResultInputs(upload.folder, results)
         was_done = await trip.step_done_at(step) is not None
         report = await trip.step(
-            step, TransferReport, lambda: self._push_all(folder, connection, upload, states=inputs)
+            step, TransferReport, lambda: self._push_all(trip.id, folder, connection, upload, states=inputs)
         )
         if results and not was_done:
             await trip.record_result(f"{step}{INPUTS}", inputs.get_inputs())
@@ -84,12 +84,13 @@ class UploadStep:
                 connection.emit(EventKind.WARNING, _("no checkpoint was downloaded; the job begins anew"))
                 return sum_reports(())
             folder = work_folder(trip.id, spec.upload)
-            return await self._push_all(folder, connection, saved, use_ignore_files=False)
+            return await self._push_all(trip.id, folder, connection, saved, use_ignore_files=False)
 
         return await trip.step(step, TransferReport, push)
 
     async def _push_all(
         self,
+        trip_id: str,
         folder: str,
         connection: ReconnectingConnection,
         upload: UploadSpec,
@@ -101,7 +102,10 @@ class UploadStep:
             evolve(push, use_ignore_files=use_ignore_files) for push in self.make_pushes(upload, folder)
         ]
         report = sum_reports(
-            [await self.transfers.upload(connection, push, upload.transfer, states=states) for push in pushes]
+            [
+                await self.transfers.upload(connection, push, upload.transfer, states=states, trip_id=trip_id)
+                for push in pushes
+            ]
         )
         for line in describe_left_out(report, _("not uploaded: {what}")):
             connection.emit(EventKind.WARNING, line)

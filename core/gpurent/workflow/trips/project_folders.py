@@ -16,6 +16,14 @@ from gpurent.ports.store import TripStore
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.locks import WorkLocks
 
+TRIP_MARK = "{trip}"
+
+
+def name_results_folder(spec: TripSpec, trip_id: str) -> TripSpec:
+    """Return ``spec`` with the trip's id in the name of the results' folder, where the user wants it."""
+    results = spec.results
+    return evolve(spec, results=evolve(results, dir=results.dir.replace(TRIP_MARK, trip_id)))
+
 
 @frozen
 class ProjectFolders:
