@@ -56,11 +56,12 @@ def test_any_size_is_read_as_it_was_written(sealed: tuple[BackupHeader, VaultKey
 def test_every_change_is_noticed(sealed: tuple[BackupHeader, VaultKey]) -> None:
     data = seal(sealed, [b"x" * (2 * CHUNK_BYTES + 10)])
     start = data.index(b"\n", len(MAGIC)) + 1
+    first, second = data[start : start + CHUNK], data[start + CHUNK : start + 2 * CHUNK]
     changed = [
         *(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] for at in range(start, len(data), 9973)),
         *(data[:at] for at in (start, start + 1, start + CHUNK, start + 2 * CHUNK, len(data) - 1)),
         data + b"x",
-        data[:start] + data[start + CHUNK : start + 2 * CHUNK] + data[start : start + CHUNK] + data[start + 2 * CHUNK :],
+        data[:start] + second + first + data[start + 2 * CHUNK :],
         data[:start] + data[start + CHUNK :],
     ]  # fmt: skip
     for other in changed:

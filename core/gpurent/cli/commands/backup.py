@@ -60,10 +60,10 @@ def _format_backup(report: BackupReport) -> Page:
 
 def _name_contents(contents: Mapping[str, int]) -> str:
     titles = {
-        "journal.sqlite": _("trips, leases and the ledger"),
-        "vault/vault.json": _("the vault"),
-        "ssh": _("keys and host keys of machines"),
-        "config.toml": "config.toml",
+        "journal": _("trips, leases and the ledger"),
+        "vault": _("the vault"),
+        "keys": _("keys and host keys of machines"),
+        "config": "config.toml",
     }
     return join_list(title for name, title in titles.items() if name in contents)
 

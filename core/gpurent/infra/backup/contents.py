@@ -134,7 +134,10 @@ class _PartReader:
             raise make_damage_error(self._name)
 
 
+_KINDS = {JOURNAL: "journal", VAULT: "vault", CONFIG: "config"}
+
+
 def describe_contents(names: Sequence[str]) -> dict[str, int]:
-    """Return how many files of each kind there are: of leases' keys, and the single ones."""
+    """Return how many files of each kind there are: ``journal``, ``vault``, ``config``, and ``keys`` of machines."""
     keys = sum(name.startswith(f"{SSH_FOLDER}/") for name in names)
-    return {**{name: 1 for name in names if name in SINGLE_FILES}, **({SSH_FOLDER: keys} if keys else {})}
+    return {**{kind: 1 for name, kind in _KINDS.items() if name in names}, **({"keys": keys} if keys else {})}

@@ -86,15 +86,12 @@ class JobVariables:
 
     def _read_bytes(self, path: Path, root: str) -> bytes:
         """Read the file; below the folder of a project file, no link is followed."""
-        if root and path.is_relative_to(root):
-            *folder, base = path.relative_to(root).parts
-            with (
-                closing(self.files.open_tree(Path(root), tuple(folder))) as tree,
-                tree.open_folder(()) as opened,
-            ):
-                handle = opened.open_file(base)
-        else:
-            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not (root and path.is_relative_to(root)):
+            path = path.resolve()  # the user's own word
+            root = str(path.parent)
+        *folder, base = path.relative_to(root).parts
+        with closing(self.files.open_tree(Path(root), tuple(folder))) as tree, tree.open_folder(()) as opened:
+            handle = opened.open_file(base)
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ValueError(_("it is not a regular file"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import closing
+from stat import S_ISDIR, S_ISREG
 
 from attrs import frozen
 
 from gpurent.domain.filenames import escape_path
 from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
+from gpurent.ports.local_files import FileTree, LocalFiles
+from gpurent.workflow.connection.local_folder import LocalPlace
 
 MAX_SHOWN = 5
 
@@ -32,27 +34,39 @@ class ResultList:
     items: tuple[ResultItem, ...] = ()
 
 
-def list_results(folder: Path, paths: Sequence[str]) -> ResultList:
-    """Measure what is at ``paths`` below ``folder``; what is not there, or a link, is left out. Blocks."""
+def list_results(files: LocalFiles, place: LocalPlace, paths: Sequence[str]) -> ResultList:
+    """Measure what is at ``paths`` below the place; what is not there, or a link, is left out. Blocks."""
     found = []
-    for path in dict.fromkeys(path.rstrip("/") for path in paths):
-        files, size = _measure(folder / path)
-        if files:
-            found.append(ResultItem(path=path, files=files, size=size))
-    return ResultList(folder=str(folder), items=tuple(found))
+    try:
+        with closing(files.open_tree(place.root, place.below)) as tree:
+            for path in dict.fromkeys(path.rstrip("/") for path in paths):
+                count, size = _measure(tree, tuple(path.split("/")) if path not in ("", ".") else ())
+                if count:
+                    found.append(ResultItem(path=path, files=count, size=size))
+    except OSError:
+        pass  # it is only told
+    return ResultList(folder=str(place.path), items=tuple(found))
 
 
-def _measure(path: Path) -> tuple[int, int]:
-    if path.is_symlink():
-        return 0, 0
-    if path.is_file():
-        return 1, path.stat().st_size
-    sizes = [
-        os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118 - as fast as it can be, of many files
-        for place, _folders, names in os.walk(path)
-        for name in names
-    ]
-    return len(sizes), sum(sizes)
+def _measure(tree: FileTree, name: tuple[str, ...]) -> tuple[int, int]:
+    """Return how many files there are at ``name`` or below, and their bytes."""
+    if name:
+        try:
+            with tree.open_folder(name[:-1]) as parent:
+                status = parent.stat_entry(name[-1])
+        except OSError:
+            return 0, 0
+        if not S_ISDIR(status.st_mode):
+            return (1, status.st_size) if S_ISREG(status.st_mode) else (0, 0)
+    count = size = 0
+    with tree.open_folder(name) as opened:
+        entries = [(entry.name, entry.stat(follow_symlinks=False)) for entry in opened.list_entries()]
+    for base, status in entries:
+        more = (1, status.st_size) if S_ISREG(status.st_mode) else (0, 0)
+        if S_ISDIR(status.st_mode):
+            more = _measure(tree, (*name, base))
+        count, size = count + more[0], size + more[1]
+    return count, size
 
 
 def format_item(item: ResultItem) -> str:

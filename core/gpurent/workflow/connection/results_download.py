@@ -138,9 +138,10 @@ class ResultsDownloader:
         except TransferError as error:
             failures.append(error.message)
         paths = (*plan.paths, *(path for path, _place in plan.linked_files))
+        place, files = get_results_place(spec), self.transfers.local.files
         return ResultsOutcome(
             report=report,
-            saved=await asyncio.to_thread(list_results, get_results_folder(spec), paths),
+            saved=await asyncio.to_thread(list_results, files, place, paths),
             absent=plan.absent,
             unchanged=plan.unchanged,
             failures=tuple(dict.fromkeys(failures)),
