@@ -97,6 +97,7 @@ def test_a_missing_package_is_a_failure(machine: LocalMachine) -> None:
     text = make_setup_script(
         SetupSpec(commands=("touch after",), pip=("gpurent-no-such-package",)),
         "python3",
+        "t1",
     )
     ran = machine.run_script(text)
     assert ran.returncode != 0
