@@ -6,6 +6,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.reliability.test_repeated_commands import log_in_at_mistgpu
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -95,7 +96,7 @@ async def test_a_project_file_names_variables_and_setup_gets_the_plain_ones(tmp_
         check_digests(folder)
 
 
-async def trust(sandbox: TripSandbox, folder: Path):  # type: ignore[no-untyped-def]
+async def trust(sandbox: TripSandbox, folder: Path) -> CommandLineResult:
     digest = sha256((folder / "gpurent.toml").read_bytes()).hexdigest()
     return await sandbox.run_command("trust", "--sha256", digest, folder=folder)
 
