@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint format clean
+.PHONY: compile-tests dist docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -70,6 +70,9 @@ test-torch: setup  ## the tests with PyTorch; brings it into .venv (some GB; TOR
 # Each process of pytest would compile every test by itself. What cannot be collected is reported by the tests.
 compile-tests: setup
 	$(BIN)/python -m pytest --collect-only --quiet --quiet >/dev/null || true
+
+dist: setup  ## sdist and wheel of core and of every plugin in dist/, the same bytes each time
+	$(BIN)/python scripts/build_distributions.py
 
 docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site in build/docs/{en,zh}
 	$(DOCS)/bin/python scripts/docs_messages.py --check

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpurent.domain.field_kinds import FieldGroup, FieldKind, TripField
+from gpurent.domain.job_variables import NAME_PATTERN
 from gpurent.domain.trip_fields import PROJECT_FILE, TRIP_FIELDS
 from gpurent.locale.durations import UNIT_SECONDS
 
@@ -53,6 +54,13 @@ def _kind_schema(field: TripField) -> dict[str, Any]:
                 _array_schema({"type": "string", "pattern": r"^(?!-)(?=.*\S)[^\n]*$"}),
             ]
         },
+        FieldKind.FILE: dict(RELATIVE_PATH_SCHEMA),
+        FieldKind.VARIABLE_LIST: _array_schema(
+            {"type": "string", "pattern": rf"^(?!GPURENT_){NAME_PATTERN}=[\s\S]*$"}
+        ),
+        FieldKind.SECRET_LIST: _array_schema(
+            {"type": "string", "pattern": rf"^(?!GPURENT_)({NAME_PATTERN}=)?{NAME_PATTERN}$"}
+        ),
         FieldKind.DURATION: {"type": "string", "pattern": _span_pattern()},
         FieldKind.TIME: {
             "type": "string",

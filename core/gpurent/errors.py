@@ -22,7 +22,8 @@ GpurentError
 ├── BusyError          10   another process is working on the same trip or lease
 │   └── LockLost            another process has taken it over meanwhile
 ├── InputRequired      11   only the user can answer, and nobody is at the terminal
-│   └── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
+│   ├── ConfirmationRequired  a yes is required: answer it in a terminal, or with -y
+│   └── RestoredUnchecked     a backup was restored, and the user has not looked at what has happened since
 ├── Declined           12   the user answered no; nothing was done
 ├── StorageError       13   this computer cannot read or write gpurent's own files now
 ├── Stopped           130   a signal stopped the command; 143 or 129 for SIGTERM and SIGHUP
@@ -210,6 +211,10 @@ class InputRequired(GpurentError, code="input-required", exit_code=11):
 
 class ConfirmationRequired(InputRequired):
     """A yes is required, and nobody is at the terminal; nothing was done. The same command with ``-y`` says yes."""
+
+
+class RestoredUnchecked(InputRequired, code="restored"):
+    """A backup was restored: nothing is spent before `gpurent orphans` and `gpurent reconcile` have shown the rest."""
 
 
 class Declined(GpurentError, code="declined", exit_code=12):

@@ -123,6 +123,7 @@ PLAIN: dict[str, str] = {
             *("AuthorizedBill.trip", "AuthorizedBill.provider", "AuthorizedBill.lease", "Receipt.lease"),
             *("Receipt.provider", "Receipt.idle", "LeasePeriod", "LedgerMovement.provider"),
             *("LedgerMovement.lease", "LedgerMovement.trip", "SavedBalance.billing"),
+            *("LeaseCopy.former", "RestoreRecord"),
         ),
         OURS,
     ),

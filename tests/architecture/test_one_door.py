@@ -15,15 +15,19 @@ SOURCES = [
 ]
 DOORS: dict[str, tuple[str, set[str]]] = {
     "the vault's file is read and written where it is sealed and compared": (
-        r"vault\.(json|key)\b",
+        r"(?<!infra\.)vault\.(json|key)\b",
         {
+            "core/gpurent/infra/backup/contents.py",  # read as it is, and put in place as a whole
             "core/gpurent/infra/vault/container.py",
             "core/gpurent/infra/vault/file_vault.py",
         },
     ),
     "secrets are decrypted behind the check of the whole file": (
         r"ChaCha20Poly1305",
-        {"core/gpurent/infra/vault/key.py"},
+        {
+            "core/gpurent/infra/backup/sealed_file.py",  # of backups
+            "core/gpurent/infra/vault/key.py",
+        },
     ),
     "entries are written with their link": (
         r"INSERT (OR \w+ )?INTO (entries|postings|chained_)|UPDATE entries SET chain",

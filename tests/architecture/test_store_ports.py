@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from gpurent.ports import lock_store, payment_store, store, volume_store, watch_store
+from gpurent.ports import backup_store, lock_store, payment_store, store, volume_store, watch_store
 
 ROOT = Path(__file__).parents[2]
 CORE = ROOT / "core" / "gpurent"
 CONTRACTS = CORE / "testing" / "contracts" / "store"
-PORTS = (store, lock_store, payment_store, volume_store, watch_store)
+PORTS = (store, backup_store, lock_store, payment_store, volume_store, watch_store)
 # What opens or closes something, and does not read or write.
 SYNCHRONOUS = {"close", "hold_lock"}
 SQL_WORD = re.compile("SELECT|INSERT|UPDATE|DELETE|CREATE|BEGIN|COMMIT|PRAGMA|ALTER|DROP")

@@ -16,7 +16,7 @@ from attrs import frozen
 
 from gpurent.domain.lease import LeaseState
 from gpurent.domain.offer import Requirements
-from gpurent.domain.trip import TripLimits, TripSpec, UploadSpec
+from gpurent.domain.trip import JobSpec, TripLimits, TripSpec, UploadSpec
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
 pytestmark = [
@@ -85,7 +85,7 @@ async def test_every_key_on_a_real_lease(tmp_path: Path) -> None:
             )
             lease = await application.trips.rent(spec)
             await application.machine_commands.start_job(
-                lease.id, "ticker", ("sh", "-c", TICKING_COMMAND), ".", "", ""
+                lease.id, "ticker", JobSpec(command=("sh", "-c", TICKING_COMMAND)), "."
             )
         ends = lease.expires_at
         assert ends is not None

@@ -71,7 +71,9 @@ async def test_a_machine_that_is_kept_for_results_outlives_the_grace_period_whil
             await application.trips.run(spec)
         (trip,) = await application.trip_tracker.list_trips()
         machine = application.machine_commands
-        await machine.start_job(trip.lease, "mine", ("sleep", "1000000"), ".", "plain", "")
+        await machine.start_job(
+            trip.lease, "mine", JobSpec(command=("sleep", "1000000"), launcher="plain"), "."
+        )
         until = application.clock.now() + 3 * HOUR
 
         async def is_late() -> bool:

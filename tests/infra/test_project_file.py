@@ -60,11 +60,15 @@ folder = "./sub/"
 include = ["train.py", "./data/", "native"]
 transfer = "turbo"
 staged = false
+fresh = true
 conda = "environment.yml"
 pip = ["numpy", "torch==2.9"]
 setup = ["make -C native"]
 setup_needs = ["native"]
 command = "python3 train.py --epochs 3"
+env = ["SEED=1"]
+env_file = "job.env"
+secret = ["TOKEN", "HF_TOKEN=LAB"]
 name = "digits"
 session = "tmux"
 launcher = "plain"
@@ -126,9 +130,14 @@ def test_every_key_is_read() -> None:
             include=("train.py", "data", "native", "environment.yml"),
             transfer="turbo",
             staged=False,
+            withheld=("/somewhere/job.env",),
+            fresh=True,
         ),
         job=JobSpec(
             command=("python3", "train.py", "--epochs", "3"),
+            env=("SEED=1",),
+            env_file="/somewhere/job.env",
+            secrets=("TOKEN", "HF_TOKEN=LAB"),
             name="digits",
             session="tmux",
             launcher="plain",

@@ -15,6 +15,7 @@ from gpurent.domain.locks import LockOwner
 from gpurent.errors import BusyError, LockLost, StorageError
 from gpurent.infra.sqlite.store import SqliteStore
 from gpurent.ports.store import Store
+from gpurent.testing.contracts.store.backups import BackupContract
 from gpurent.testing.contracts.store.base import StoreContract, make_lease
 from gpurent.testing.contracts.store.leases import LeaseStoreContract, OrderContract
 from gpurent.testing.contracts.store.ledger import LedgerContract
@@ -76,6 +77,10 @@ class TestSqliteMailBindings(SqliteForm, MailBindingStoreContract):
 
 
 class TestSqliteWatch(SqliteForm, WatchContract):
+    pass
+
+
+class TestSqliteBackups(SqliteForm, BackupContract):
     pass
 
 

@@ -32,8 +32,7 @@ class NewPlugin:
     @property
     def site(self) -> Path:
         """The folder of the packages that are installed in the environment."""
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        return self.python.parents[1] / "lib" / version / "site-packages"
+        return find_site(self.python)
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the environment's Python in the plugin's folder, as a user with a home of its own."""
@@ -69,8 +68,9 @@ def run_shell(script: str, python: Path, folder: Path, home: Path) -> str:
     ``gpurent`` is that of ``python``; a sandbox that the script leaves behind is ended.
     """
     command = python.with_name("gpurent")
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m gpurent "$@"\n')
-    command.chmod(0o755)
+    if not command.exists():  # pip makes one
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -m gpurent "$@"\n')
+        command.chmod(0o755)
     environment = {
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         "HOME": str(home),
@@ -107,10 +107,11 @@ def run_readme(plugin: NewPlugin, before: str, home: Path) -> str:
 def make_environment(folder: Path) -> Path:
     """Make a virtual environment that sees every package of this one; return its Python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = folder / "lib" / version / "site-packages"
-    (site / "beneath.pth").write_text(f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n")
-    return folder / "bin" / "python"
+    python = folder / "bin" / "python"
+    (find_site(python) / "beneath.pth").write_text(
+        f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
+    )
+    return python
 
 
 def build_wheels(folders: Sequence[Path], target: Path) -> dict[str, Path]:
@@ -122,20 +123,31 @@ def build_wheels(folders: Sequence[Path], target: Path) -> dict[str, Path]:
 
 def make_clean_environment(folder: Path, wheels: Sequence[Path]) -> Path:
     """Make a virtual environment with these wheels and every package of this one but gpurent's; return its Python."""
-    venv, thirds = folder / "venv", folder / "thirds"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    site = venv / "lib" / version / "site-packages"
+    python = make_third_party_environment(folder)
     for wheel in wheels:
         with zipfile.ZipFile(wheel) as archive:  # a wheel without scripts is installed by unpacking it
-            archive.extractall(site)
+            archive.extractall(find_site(python))
+    return python
+
+
+def make_third_party_environment(folder: Path) -> Path:
+    """Make a virtual environment with every package of this one but gpurent's; return its Python."""
+    venv, thirds = folder / "venv", folder / "thirds"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = venv / "bin" / "python"
     # gpurent's own packages there would link to the sources.
     thirds.mkdir()
     for found in Path(sysconfig.get_path("purelib")).iterdir():
         if "gpurent" not in found.name:
             (thirds / found.name).symlink_to(found)
-    (site / "thirds.pth").write_text(str(thirds))
-    return venv / "bin" / "python"
+    (find_site(python) / "thirds.pth").write_text(str(thirds))
+    return python
+
+
+def find_site(python: Path) -> Path:
+    """Return the folder of the packages in the environment of ``python``."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return python.parents[1] / "lib" / version / "site-packages"
 
 
 def install_sources(plugin: NewPlugin, sources: Mapping[str, str], requires: Sequence[str] = ()) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from base64 import b64encode
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def find(home: Path, paths: list[str], bases: list[str], since: str = "") -> FoundResults | None:
-    more = (since,) if since else ()
-    output = run_here(find_results_command("my work", paths, bases, *more), home)
+    command = find_results_command("my work", since or "nowhere", paths, bases, with_changes=bool(since))
+    output = run_here(command, home)
     return parse_results(output, len(paths), len(bases))
 
 
@@ -84,9 +85,8 @@ def test_a_folder_that_is_not_there_has_nothing(tmp_path: Path) -> None:
 
 
 def test_what_changed_since_the_job_was_launched(home: Path) -> None:
-    (home / "run.sh").touch()
-    os.utime(home / "run.sh", (LONG_AGO, LONG_AGO))
-    found = find(home, [], [], "run.sh")
+    make_room(home)
+    found = find(home, [], [], "room")
     assert found is not None
     assert found.changes is not None
     assert sorted(found.changes.files) == [b"-n", b"out/a.pt", b"out/b\nc"]
@@ -95,6 +95,40 @@ def test_what_changed_since_the_job_was_launched(home: Path) -> None:
         files=found.changes.files, links=found.changes.links, mixed=(), size=15, truncated=False
     )
     assert find(home, [], [], "no such file") == FoundResults(paths=(), listings=(), changes=None)
+
+
+def make_room(home: Path, *earlier: str) -> None:
+    """Let a job begin long ago, before which the paths and patterns ``earlier`` were there."""
+    (home / "room").mkdir()
+    (home / "room" / "run.sh").touch()
+    os.utime(home / "room" / "run.sh", (LONG_AGO, LONG_AGO))
+    if earlier:
+        (home / "room" / "earlier").write_text("".join(f"./{name}\n" for name in earlier))
+
+
+def set_start(home: Path) -> None:
+    """Let the job begin after everything that is there; it then changes one file."""
+    later = time.time() + 3600
+    os.utime(home / "room" / "run.sh", (later, later))
+
+
+def test_what_is_from_before_the_job_counts_only_if_it_changes(home: Path) -> None:
+    make_room(home, "out", "linked", "out/*.pt", "-n")
+    names = ["out", "linked", "-n", "out/a.pt", "out/*.pt", "gone/*.pt"]
+    found = find(home, names, ["out"], "room")
+    assert found is not None
+    assert [path.kind.value for path in found.paths[:4]] == ["plain", "linked-folder", "plain", "plain"]
+    assert [path.is_earlier for path in found.paths] == [False, False, False, False, True, False]
+    assert found.newer[0] is not None
+    assert b"out/a.pt" in found.newer[0]
+    set_start(home)
+    found = find(home, names, ["out"], "room")
+    assert found is not None
+    kinds = [path.kind.value for path in found.paths]
+    assert kinds == ["unchanged", "unchanged", "unchanged", "plain", "missing", "missing"]
+    assert found.newer == ((),)
+    assert found.listings[0] is not None
+    assert b"out/a.pt" in found.listings[0]
 
 
 def pack(*names: bytes) -> str:

@@ -17,7 +17,11 @@ from tests.security.attacks import Adversary, Outcome, attack
 
 NOWHERE = Path("/nowhere")
 _LISTS = (FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
-PATH_FIELDS = [field for field in TRIP_FIELDS if field.kind in (FieldKind.PATH, FieldKind.PACKAGES, *_LISTS)]
+PATH_FIELDS = [
+    field
+    for field in TRIP_FIELDS
+    if field.kind in (FieldKind.PATH, FieldKind.FILE, FieldKind.PACKAGES, *_LISTS)
+]
 
 
 def read(folder: Path, text: str, home: Path = NOWHERE) -> None:

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from gpurent.composition.application import Application
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import JobSpec, TripSpec
 from gpurent.workflow.connection.port_forwarding import browser_host, exposure_warning
 from tests.workflow.trip_sandbox import TripSandbox, trip_sandbox
 
@@ -53,7 +53,7 @@ def get_machine_home(sandbox: TripSandbox) -> Path:
 async def start_server(sandbox: TripSandbox, application: Application, lease: str) -> int:
     """Start a real HTTP server as a job on the machine; return its port there."""
     (get_machine_home(sandbox) / "serve.py").write_text(SERVER_SCRIPT)
-    await application.machine_commands.start_job(lease, "web", ("python3", "serve.py"), ".", "", "")
+    await application.machine_commands.start_job(lease, "web", JobSpec(command=("python3", "serve.py")), ".")
     for _try in range(600):
         if (get_machine_home(sandbox) / "port").exists():
             break

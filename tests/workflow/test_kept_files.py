@@ -84,7 +84,7 @@ def find_kept(data: Any) -> dict[str, str]:
 
 
 async def pull(sandbox: TripSandbox, run: Any, folder: Path, *names: str) -> dict[str, str]:
-    paths = [f"gpurent/{run['trip']}/{name}" for name in names]
+    paths = [f"{run['machine_folder']}/{name}" for name in names]
     pulled = await sandbox.run_command("--json", "pull", run["lease"], *paths, "--to", str(folder))
     assert pulled.code == 0
     return find_kept(pulled.data)
@@ -106,7 +106,7 @@ async def test_run_show_and_pull_tell_it_and_pull_again_adds_nothing(tmp_path: P
         assert await pull(sandbox, ran, folder, *names) == {"notes.txt": BESIDE, "code.txt": ""}
         async with sandbox.open_application() as application:
             lease = await application.leases.get_lease(ran["lease"])
-            sources = (f"gpurent/{ran['trip']}/notes.txt",)
+            sources = (f"{ran['machine_folder']}/notes.txt",)
             status = await make_lease_operations(application).pull(lease, sources, folder)
             assert (
                 f"not replaced: notes.txt: changed on this computer; the machine's version is in {BESIDE}"

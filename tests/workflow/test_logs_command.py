@@ -20,7 +20,9 @@ async def test_what_logs_shows_and_returns(tmp_path: Path) -> None:
         spec = evolve(make_spec(make_project(tmp_path)), job=JobSpec(), results=ResultsSpec(unwanted=True))
         lease = (await application.trips.rent(spec)).id
         machine = application.machine_commands
-        assert (await machine.start_job(lease, "bar", (BAR,), ".", "plain", "")).exit_code == 3
+        assert (
+            await machine.start_job(lease, "bar", JobSpec(command=(BAR,), launcher="plain"), ".")
+        ).exit_code == 3
 
         shown = await sandbox.run_command("logs", lease, "bar")
         assert (shown.code, shown.out) == (0, "start\n100%\nbold\n")
@@ -29,7 +31,7 @@ async def test_what_logs_shows_and_returns(tmp_path: Path) -> None:
         assert (await sandbox.run_command("logs", lease, "bar", "--status")).code == 3
         assert (await sandbox.run_command("logs", lease, "bar", "-f")).code == 3
 
-        await machine.start_job(lease, "lost", ("sleep 600",), ".", "plain", "")
+        await machine.start_job(lease, "lost", JobSpec(command=("sleep 600",), launcher="plain"), ".")
         lose = 'cd ~/.gpurent/jobs/lost && kill -9 "-$(cat pid)"'
         assert (await machine.run_command(lease, lose)).exit_status == 0
         assert (await machine.show_log(lease, "lost", follow=True)).state is JobState.LOST

@@ -59,7 +59,9 @@ async def rekey(sandbox: TripSandbox) -> None:
 @pytest.mark.nightly
 async def test_a_job_of_start_outlives_a_trip_on_its_machine(rented: Rented, tmp_path: Path) -> None:
     _sandbox, application, user, lease = rented
-    await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
+    await application.machine_commands.start_job(
+        lease.id, "mine", JobSpec(command=("sleep", "60"), launcher="plain"), "."
+    )
     spec = evolve(make_job(lease, tmp_path, "end", "out"), limits=TripLimits(term=timedelta(days=1)))
     end = await application.trips.run(spec)
     assert (end.exit_code, end.receipt) == (0, None)
@@ -75,7 +77,9 @@ async def test_a_job_of_start_outlives_a_trip_on_its_machine(rented: Rented, tmp
 @pytest.mark.nightly
 async def test_a_job_of_start_outlives_missing_results(rented: Rented, tmp_path: Path) -> None:
     _sandbox, application, _user, lease = rented
-    await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
+    await application.machine_commands.start_job(
+        lease.id, "mine", JobSpec(command=("sleep", "60"), launcher="plain"), "."
+    )
     with pytest.raises(ResultsMissing) as caught:
         await application.trips.run(make_job(lease, tmp_path, "end", "oot"))
     assert await get_state(application, lease) is LeaseState.READY
@@ -92,7 +96,9 @@ async def test_a_job_of_start_outlives_the_cancelled_trip_that_rented_the_machin
             evolve(spec, results=ResultsSpec(paths=("made",), dir=str(tmp_path / "results"))), detach=True
         )
         lease = await application.leases.get_lease(begun.lease_id)
-        await application.machine_commands.start_job(lease.id, "mine", ("sleep", "60"), ".", "plain", "")
+        await application.machine_commands.start_job(
+            lease.id, "mine", JobSpec(command=("sleep", "60"), launcher="plain"), "."
+        )
         done = await application.trip_cancellation.cancel_trip(begun.trip_id)
         assert (done.lease, done.is_released) == (lease.id, False)
         assert "job mine has been running since" in list_warnings(user)

@@ -221,7 +221,7 @@ async def test_a_running_machine_is_kept_with_its_timer_armed_and_no_longer_than
             await application.trips.run(evolve(spec, provider="1024gpu", limits=limits))
         (trip,) = await application.trip_tracker.list_trips()
         assert caught.value.burning == (trip.lease,)
-        assert f"gpurent pull {trip.lease} gpurent/{trip.id}" in caught.value.hint
+        assert f"gpurent pull {trip.lease} gpurent/{trip.spec.upload.project} " in caught.value.hint
         timer = await application.machine_timers.find_deadline(await application.leases.get_lease(trip.lease))
         assert timer is not None
         assert timer - application.clock.now() <= timedelta(hours=1, minutes=1)

@@ -75,7 +75,7 @@ def machine(tmp_path: Path) -> LocalMachine:
 
 
 def test_nothing_to_do_is_no_script() -> None:
-    assert make_setup_script(SetupSpec(), "python3") == ""
+    assert make_setup_script(SetupSpec(), "python3", "t1") == ""
     assert make_environment_lines(SetupSpec()) == ""
 
 
@@ -84,7 +84,7 @@ def test_pip_by_the_machine_s_own_python(machine: LocalMachine) -> None:
     if machine.run_script("python3 -m pip --version").returncode:
         pytest.skip("this computer's own Python has no pip")
     (machine.folder / "requirements.txt").write_text(f"./{machine.make_wheel('gpurent_tried')}\n")
-    text = make_setup_script(SetupSpec(requirements="requirements.txt"), "python3")
+    text = make_setup_script(SetupSpec(requirements="requirements.txt"), "python3", "t1")
     first = machine.run_script(text)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "+ pip install -r requirements.txt" in first.stdout
@@ -97,6 +97,7 @@ def test_a_missing_package_is_a_failure(machine: LocalMachine) -> None:
     text = make_setup_script(
         SetupSpec(commands=("touch after",), pip=("gpurent-no-such-package",)),
         "python3",
+        "t1",
     )
     ran = machine.run_script(text)
     assert ran.returncode != 0
@@ -105,13 +106,13 @@ def test_a_missing_package_is_a_failure(machine: LocalMachine) -> None:
 
 def test_commands_are_run_once_in_order_and_stop_at_a_failure(machine: LocalMachine) -> None:
     spec = SetupSpec(commands=("echo one >> log", "echo two >> log; false", "echo three >> log"))
-    assert machine.run_script(make_setup_script(spec, "python3")).returncode == 1
+    assert machine.run_script(make_setup_script(spec, "python3", "t1")).returncode == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n"
     fixed = evolve(spec, commands=("echo one >> log", "echo 2 >> log", "echo three >> log"))
-    assert machine.run_script(make_setup_script(fixed, "python3")).stdout.count("= ") == 1
+    assert machine.run_script(make_setup_script(fixed, "python3", "t1")).stdout.count("= ") == 1
     assert (machine.folder / "log").read_text() == "one\ntwo\n2\nthree\n"
     changed = evolve(fixed, commands=("echo zero >> log", *fixed.commands))
-    machine.run_script(make_setup_script(changed, "python3"))
+    machine.run_script(make_setup_script(changed, "python3", "t1"))
     assert (machine.folder / "log").read_text().split()[-4:] == ["zero", "one", "2", "three"], (
         "all that follows"
     )
@@ -125,8 +126,8 @@ def test_what_belongs_to_a_folder_is_done_again_in_another(machine: LocalMachine
     for folder in (machine.folder, other):
         (folder / "far.txt").write_text("numpy\n")
         (folder / "near.txt").write_text("-e .\n")
-    far = make_setup_script(SetupSpec(commands=("touch made",), requirements="far.txt"), "python9")
-    near = make_setup_script(SetupSpec(requirements="near.txt"), "python9")
+    far = make_setup_script(SetupSpec(commands=("touch made",), requirements="far.txt"), "python9", "t1")
+    near = make_setup_script(SetupSpec(requirements="near.txt"), "python9", "t1")
     for text in (far, near):
         for folder in (machine.folder, other):
             assert machine.run_script(text, folder).returncode == 0
@@ -151,14 +152,14 @@ esac
 def test_conda_makes_the_environment_and_everything_runs_in_it(machine: LocalMachine) -> None:
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.11\n")
     spec = SetupSpec(commands=('echo "$ENTERED" > entered',), conda="environment.yml")
-    missing = machine.run_script(make_setup_script(spec, "python3"))
+    missing = machine.run_script(make_setup_script(spec, "python3", "t1"))
     assert missing.returncode == NO_CONDA_STATUS
     assert "conda is not installed on this machine" in missing.stdout
     home = machine.home / "miniconda3" / "bin"
     home.mkdir(parents=True)
     (home / "conda").write_text(FAKE_CONDA)
     (home / "conda").chmod(0o755)
-    made = machine.run_script(make_setup_script(spec, "python3"))
+    made = machine.run_script(make_setup_script(spec, "python3", "t1"))
     assert made.returncode == 0, made.stdout + made.stderr
     calls = (machine.home / "conda.log").read_text().split("\n")
     (environment,) = (machine.home / ".gpurent" / "conda").iterdir()
@@ -167,7 +168,7 @@ def test_conda_makes_the_environment_and_everything_runs_in_it(machine: LocalMac
     job = machine.run_script(make_environment_lines(spec) + 'echo "$ENTERED"')
     assert job.stdout.strip() == str(environment)
     (machine.folder / "environment.yml").write_text("dependencies:\n- python=3.12\n")
-    machine.run_script(make_setup_script(spec, "python3"))
+    machine.run_script(make_setup_script(spec, "python3", "t1"))
     assert len(list((machine.home / ".gpurent" / "conda").iterdir())) == 2
 
 
@@ -179,7 +180,7 @@ def test_odd_names_are_only_names(machine: LocalMachine, name: str) -> None:
     (machine.programs / "python9").write_text("#!/bin/sh\nexit 0\n")
     (machine.programs / "python9").chmod(0o755)
     for setup in (SetupSpec(requirements=name), SetupSpec(conda=name)):
-        ran = machine.run_script(make_setup_script(setup, "python9"))
+        ran = machine.run_script(make_setup_script(setup, "python9", "t1"))
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert not (machine.folder / "bad").exists()
 

@@ -200,10 +200,10 @@ async def test_in_the_last_minutes_no_job_starts(rented: RentedMachine) -> None:
         await timers.arm_timer(connection, rented.lease, rented.now() + 5 * HOUR, grace=6 * HOUR)
         await wait_for_closing(rented, connection, True)
         with pytest.raises(JobError, match="about to shut"):
-            await machine.start_job(rented.lease.id, "late", ("true",), ".", "", "")
+            await machine.start_job(rented.lease.id, "late", JobSpec(command=("true",)), ".")
         await timers.extend_timer(connection, rented.lease, rented.now() + 40 * HOUR)
         await wait_for_closing(rented, connection, False)
-        await machine.start_job(rented.lease.id, "early", ("true",), ".", "", "")
+        await machine.start_job(rented.lease.id, "early", JobSpec(command=("true",)), ".")
 
 
 async def test_the_command_line(rented: RentedMachine) -> None:

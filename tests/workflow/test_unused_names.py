@@ -61,7 +61,7 @@ async def test_run_pull_and_trips_show_tell_the_same(tmp_path: Path) -> None:
         assert (shown["skipped"], shown["archive"]) == (ran["skipped"], ran["archive"])
         text = (await sandbox.run_command("trips", "show", ran["trip"])).out
         assert f"In {home}/left-out.tar: out/.envrc: other programs would run it" in text
-        source = f"gpurent/{ran['trip']}/out"
+        source = f"{ran['machine_folder']}/out"
         pulled = (await sandbox.run_command("--json", "pull", ran["lease"], source, "--to", str(other))).data
         assert find_kinds(pulled) == expected
         check_folder(other, pulled["archive"])
@@ -103,7 +103,7 @@ async def test_what_the_guard_saves_before_it_ends_a_machine_is_told_too(tmp_pat
         options = ("--detach", "--deadline", "1h", "--results-dir", str(home))
         left = (await run_trip(sandbox, folder, *options)).data
         while not (
-            await sandbox.run_command("exec", left["lease"], "--", f"ls gpurent/{left['trip']}/out/.exrc")
+            await sandbox.run_command("exec", left["lease"], "--", f"ls {left['machine_folder']}/out/.exrc")
         ).out:
             pass
         await sandbox.cloud.advance(timedelta(hours=1))

@@ -179,7 +179,15 @@ _COMMAND_GROUPS: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = (
     (
         N_("Configuration and testing"),
         "vault",
-        (("vault", N_("Check the file of secrets; accept one that you restored")),),
+        (("vault", N_("Secrets for jobs; check the file of secrets, or accept one that you replaced")),),
+    ),
+    (
+        N_("Configuration and testing"),
+        "backup",
+        (
+            ("backup", N_("Write an encrypted backup of gpurent's state")),
+            ("restore", N_("Restore a backup, as a new installation")),
+        ),
     ),
     (
         N_("Configuration and testing"),

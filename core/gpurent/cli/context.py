@@ -100,6 +100,16 @@ class CliContext:
             self._tell_detached(trips[:1])
             raise
 
+    def run_alone(self, action: Callable[[Terminal], Coroutine[Any, Any, T]]) -> T:
+        """Run ``action`` with the user's terminal alone: without an application, whose state may be unreadable."""
+        from contextlib import closing
+
+        from gpurent.cli.interrupts import StopRequests
+        from gpurent.cli.terminal import UserTerminal
+
+        with closing(UserTerminal(quiet=self.as_json, yes=self.yes, no_input=self.no_input)) as terminal:
+            return StopRequests().run(action(terminal))
+
     def _tell_detached(self, trips: Sequence[str]) -> None:
         """Say what runs and costs money of the trip that this command worked on, and how to go on with it."""
         from contextlib import suppress

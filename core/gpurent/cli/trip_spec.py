@@ -18,6 +18,7 @@ from gpurent.composition.trip_checks import check_trip, let_budget_authorize, na
 from gpurent.domain.field_kinds import FieldKind, TripField
 from gpurent.domain.field_values import EXPECTED_MESSAGES, parse_typed_value
 from gpurent.domain.filenames import escape_path
+from gpurent.domain.job_variables import merge_variables
 from gpurent.domain.project import ProjectFile
 from gpurent.domain.trip import TripSpec
 from gpurent.domain.trip_fields import FIELDS_BY_NAME, TRIP_FIELDS
@@ -43,6 +44,8 @@ _SINGULAR_NAMES = {
     FieldKind.PATH_LIST: "path",
     FieldKind.PATTERN_LIST: "path",
     FieldKind.PACKAGES: "package",
+    FieldKind.VARIABLE_LIST: "name=value",
+    FieldKind.SECRET_LIST: "name",
 }
 
 
@@ -123,6 +126,8 @@ def _make_param_type(field: TripField) -> click.ParamType[Any]:
         return click.Choice(field.choices)
     if field.kind is FieldKind.PATH and not field.relative_to_upload:
         return click.Path(path_type=Path, file_okay=False)
+    if field.kind is FieldKind.FILE:
+        return click.Path(path_type=Path, exists=True, dir_okay=False)
     return FieldParamType(field)
 
 
@@ -187,6 +192,8 @@ def _build_spec(
         values.pop("results", None)
     if "results" in option_values:
         values.pop("no_results", None)
+    if "env" in option_values:
+        option_values["env"] = merge_variables(values.get("env", ()), option_values["env"])
     from_file = [name for name in values if name not in option_values]
     values = {"folder": str(Path.cwd()), **values, **option_values}
     if lease:

@@ -10,9 +10,10 @@ from gpurent.composition.runtime import RuntimeParts
 from gpurent.composition.state import make_unrecorded
 from gpurent.domain.events import Event, EventKind
 from gpurent.locale import _
-from gpurent.workflow.runtime.lost_leases import format_lost_leases
+from gpurent.workflow.runtime.lost_leases import format_former_leases, format_lost_leases
 
 if TYPE_CHECKING:
+    from gpurent.composition.backups import Backups
     from gpurent.composition.machines import MachineParts
     from gpurent.composition.money import MoneyParts
     from gpurent.composition.trips import TripParts
@@ -48,6 +49,14 @@ class Application(RuntimeParts):
             # The guard notifies about them once; here they are shown by every command.
             for line in lost.splitlines():
                 self.show_warning(line.strip())
+        await self._tell_restore()
+
+    async def _tell_restore(self) -> None:
+        """Tell of a restore from a backup until the user has looked at what has happened since."""
+        formers = format_former_leases(await self.lease_copier.list_former_leases())
+        for line in [*formers.splitlines(), await self.restore_checks.describe()]:
+            if line:
+                self.show_warning(line.strip())
 
     def _clean_up_exports(self, event: Event) -> None:
         if event.kind is EventKind.LEASE_CHANGED:
@@ -75,6 +84,19 @@ class Application(RuntimeParts):
         from gpurent.composition.trips import TripParts
 
         return TripParts(self, self.money, self.machines)
+
+    @cached_property
+    def backups(self) -> Backups:
+        from gpurent.composition.backups import Backups
+
+        return Backups(
+            self.home,
+            self.settings.environment,
+            self.store,
+            self.secrets,
+            self.lease_copies,
+            self.questions.ask_question,
+        )
 
     @cached_property
     def guard(self) -> Guard:

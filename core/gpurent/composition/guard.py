@@ -68,7 +68,7 @@ def make_guard(
         lease_controller,
         at_provider,
         live_settings,
-        observe_provider.LeaseGroups(store, plugins),
+        observe_provider.LeaseGroups(store, plugins, base.restore_checks),
         store,
         clock,
     )

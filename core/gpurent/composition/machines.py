@@ -15,9 +15,11 @@ from gpurent.workflow.connection import (
     contacts,
     exports,
     job_output,
+    job_variables,
     jobs,
     known_files,
     local_names,
+    machine_commands,
     ownership,
     port_forwarding,
     probes,
@@ -51,7 +53,8 @@ class MachineParts:
         known = known_files.KnownFilesMaker(TransferredFileNotes(base.home / "transferred"))
         local = transfers.LocalSide(base.files, names, known)
         self.transfers = transfers.FileTransfers(plugins, base.events, base.terminal, local, base.questions)
-        self.job_runners = jobs.JobRunners(plugins)
+        variables = job_variables.JobVariables(base.files, base.secrets, base.redactor)
+        self.job_runners = jobs.JobRunners(plugins, variables)
         self.kept_logs = KeptLogFiles(base.home / "trips")
         self.results = results_download.ResultsDownloader(self.transfers, self.job_runners, self.kept_logs)
         self.predialler = transfers.Predialler(connector, self.transfers)
@@ -62,7 +65,7 @@ class MachineParts:
         self.file_commands = transfers.FileCommands(
             self.connections, self.transfers, self.predialler, self.upload_guard
         )
-        self.machine_commands = jobs.MachineCommands(
+        self.machine_commands = machine_commands.MachineCommands(
             self.connections, self.job_runners, base.store, base.terminal
         )
         self.job_outputs = job_output.JobOutputs(

@@ -30,12 +30,20 @@ class MoneyParts:
         self.budgets = budgets.Budgets(
             store, base.settings, clock, books, self.rates, read_meters, self.volume_books
         )
-        self.spending = authorize_spending.SpendingAuthorizer(self.budgets, base.questions)
+        self.spending = authorize_spending.SpendingAuthorizer(
+            self.budgets, base.questions, base.restore_checks
+        )
         self.payees = payees.Payees(store, base.questions)
         authorizer = pay.PaymentAuthorizer(self.budgets, self.rates, base.questions, base.locks, self.payees)
         self.trip_spending = trip_spending.TripSpending(store)
         self.payments = pay.Payments(
-            store, plugins, authorizer, books, base.service_clocks, base.logins.find_account
+            store,
+            plugins,
+            authorizer,
+            books,
+            base.service_clocks,
+            base.logins.find_account,
+            base.restore_checks,
         )
         self.account_money = topups.AccountMoney(plugins, self.rates, base.poller)
         self.offer_listing = offers.OfferListing(plugins, base.settings, self.rates, base.volumes)

@@ -29,6 +29,7 @@ from gpurent.workflow.runtime import (
     notices,
     notifications,
     questions,
+    restore_checks,
     waiting,
 )
 from gpurent.workflow.timing.time_reader import TimeLeftReader
@@ -62,7 +63,10 @@ class RuntimeParts(StoredState):
         self.redactor = Redactor()
         self.poller = waiting.Poller(self.clock)
         self.questions = questions.Questions(self.store, terminal, self.clock)
-        self.lost_leases = lost_leases.LostLeases(self.leases, self.questions)
+        self.restore_checks = restore_checks.RestoreChecks(
+            self.store, self.plugins, self.lease_copier, self.clock
+        )
+        self.lost_leases = lost_leases.LostLeases(self.leases, self.questions, self.restore_checks)
         self.locks = locks.WorkLocks(self.store, self.poller)
         self.trip_tracker = durable_steps.TripTracker(self.store, self.events, self.locks, self.clock)
         self.secrets = VaultAccess(

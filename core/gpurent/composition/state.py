@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.provider_names import get_base_name
 from gpurent.errors import GpurentError
+from gpurent.infra.backup.staged_restore import finish_restore
 from gpurent.infra.clock import make_clock
 from gpurent.infra.lease_copies import make_lease_copy_files
 from gpurent.infra.outside_records import make_outside_records
@@ -93,6 +94,7 @@ class StoredState:
         self.outside = outside
         check_parent_folders(home)
         self.home = make_private_folder(home)
+        finish_restore(self.home)
         self.clock: ProviderClock = outside.clock or make_clock(environment.get("GPURENT_CLOCK", ""))
         self.lease_copies = make_lease_copy_files(self.home, environment)
         self.outside_records = make_outside_records(self.home, environment, is_recorded=outside.is_recorded)

@@ -117,6 +117,19 @@ def list_accounts() -> list[str]:
     return database.list_ids(data_folder() / "journal.sqlite", "accounts")
 
 
+def list_job_secrets() -> list[str]:
+    """Return the names of the secrets for jobs in the vault, which are not encrypted."""
+    from gpurent.infra.vault.container import VaultContainer
+    from gpurent.workflow.connection.job_variables import JOB_SCOPE
+
+    folder = data_folder() / "vault"
+    if not folder.is_dir():
+        return []
+    prefix = f"{JOB_SCOPE}/"
+    records = VaultContainer(folder).read().get("records", {})
+    return sorted(name.removeprefix(prefix) for name in records if name.startswith(prefix))
+
+
 MAX_RECENT_IDS = 50
 
 

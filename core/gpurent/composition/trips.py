@@ -49,6 +49,7 @@ from gpurent.workflow.trips import (
     orphans,
     plan_legs,
     previews,
+    project_folders,
     provider_selection,
     release_review,
     releases,
@@ -177,7 +178,7 @@ class TripParts:
         self.machine_stops = machine_stops.MachineStops(
             base.trip_tracker, leases, base.locks, poller, self.release_review, base.questions, starter
         )
-        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions)
+        self.bid_changes = bids.BidChanges(leases, base.locks, base.questions, base.restore_checks)
         self.lease_changes = operations.LeaseChanges(
             leases,
             plugins,
@@ -225,7 +226,14 @@ class TripParts:
             self.continuation,
         )
         executor = execute.TripExecutor(
-            planner, provision_step, machines.manual_rental, work, finalizer, kept_restart, tools
+            planner,
+            provision_step,
+            machines.manual_rental,
+            work,
+            finalizer,
+            kept_restart,
+            tools,
+            base.restore_checks,
         )
         self.trips = operations.Trips(
             base.trip_tracker,
@@ -235,6 +243,7 @@ class TripParts:
             self.lease_orders,
             money.trip_spending,
             self.continuation,
+            project_folders.ProjectFolders(store, base.lease_copies, base.locks, base.events),
         )
         late = late_orders.LateOrders(leases, machines.ownership)
         orphaned_money = orphan_money.OrphanMoney(store, base.bookkeeping, money.volume_books)
@@ -265,6 +274,7 @@ class TripParts:
             poller,
             money.receipts,
             money.budgets,
+            base.restore_checks,
         )
         self.open_trips = open_trips.OpenTrips(base.trip_tracker, leases, self.trips)
         self.trip_cancellation = cancel.TripCancellation(

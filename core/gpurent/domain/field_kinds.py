@@ -17,6 +17,9 @@ class FieldKind(Enum):
     PATH_LIST = "paths"
     PATTERN_LIST = "patterns"
     PACKAGES = "packages"
+    FILE = "file"
+    VARIABLE_LIST = "variables"
+    SECRET_LIST = "secrets"  # noqa: S105 - a kind of field
     DURATION = "duration"
     TIME = "time"
     MONEY = "money"
@@ -32,7 +35,14 @@ class FieldKind(Enum):
     @property
     def is_list(self) -> bool:
         """Whether the field holds several values: a repeatable option, a list in the file."""
-        return self in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST, FieldKind.PACKAGES)
+        return self in (
+            FieldKind.TEXT_LIST,
+            FieldKind.PATH_LIST,
+            FieldKind.PATTERN_LIST,
+            FieldKind.PACKAGES,
+            FieldKind.VARIABLE_LIST,
+            FieldKind.SECRET_LIST,
+        )
 
 
 class Tighter(Enum):

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from typing import TypeVar
 
 from gpurent.domain.field_kinds import FieldKind, TripField
+from gpurent.domain.job_variables import parse_secret_name, parse_variable
 from gpurent.domain.money import Currency, Money, UnitPrice
 from gpurent.domain.money_text import KNOWN_CURRENCIES, make_money, parse_amount, parse_price
 from gpurent.domain.offer import TrafficPrice
@@ -31,6 +32,9 @@ EXPECTED_MESSAGES: Mapping[FieldKind, str] = {
     FieldKind.PATH_LIST: N_("expected a list of relative paths inside the folder"),
     FieldKind.PATTERN_LIST: N_("expected a list of relative paths or patterns inside the folder"),
     FieldKind.PACKAGES: N_("expected a requirements file or a list of packages"),
+    FieldKind.FILE: N_("expected a relative path inside the folder"),
+    FieldKind.VARIABLE_LIST: N_("expected a list of variables NAME=VALUE"),
+    FieldKind.SECRET_LIST: N_("expected a list of names of secrets"),
     FieldKind.DURATION: N_("expected a duration such as 2h30m"),
     FieldKind.TIME: N_("expected a time or a duration, such as 18:30 or 20h"),
     FieldKind.MONEY: N_("expected an amount of money with its currency, such as 20CNY"),
@@ -66,7 +70,13 @@ def _to_toml_value(field: TripField, text: str) -> object:
         case FieldKind.NUMBER | FieldKind.PERCENT:
             number = text.strip().removesuffix("%") if field.kind is FieldKind.PERCENT else text.strip()
             return int(number) if re.fullmatch("[0-9]{1,9}", number) else text
-        case FieldKind.TEXT_LIST | FieldKind.PATH_LIST | FieldKind.PATTERN_LIST:
+        case (
+            FieldKind.TEXT_LIST
+            | FieldKind.PATH_LIST
+            | FieldKind.PATTERN_LIST
+            | FieldKind.VARIABLE_LIST
+            | FieldKind.SECRET_LIST
+        ):
             return [text]
         case _:
             return text
@@ -131,6 +141,14 @@ def _parse_patterns(field: TripField, value: object) -> tuple[str, ...]:
     for path in paths:
         check_pattern(path)
     return paths
+
+
+def _parse_variables(field: TripField, value: object) -> tuple[str, ...]:
+    return tuple(map(parse_variable, _parse_texts(field, value)))
+
+
+def _parse_secret_names(field: TripField, value: object) -> tuple[str, ...]:
+    return tuple(map(parse_secret_name, _parse_texts(field, value)))
 
 
 _SIZE_FACTORS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
@@ -284,6 +302,9 @@ _PARSERS: Mapping[FieldKind, Callable[[TripField, object], object]] = {
     FieldKind.PATH_LIST: _parse_paths,
     FieldKind.PATTERN_LIST: _parse_patterns,
     FieldKind.PACKAGES: _parse_packages,
+    FieldKind.FILE: _parse_path,
+    FieldKind.VARIABLE_LIST: _parse_variables,
+    FieldKind.SECRET_LIST: _parse_secret_names,
     FieldKind.DURATION: _parse_duration,
     FieldKind.MONEY: _parse_money,
     FieldKind.NUMBER: _parse_number,

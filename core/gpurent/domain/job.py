@@ -9,6 +9,7 @@ from enum import Enum
 from attrs import field, frozen, validators
 
 from gpurent.domain.machine_folders import check_machine_folder
+from gpurent.domain.secret import Secret
 from gpurent.locale import N_, _
 from gpurent.terminal_text import NO_TEXT, ForeignText
 
@@ -22,13 +23,16 @@ class Job:
     A job and its session have one name.
 
     Its log, exit code, PID and the file that records its start are in ``.gpurent/jobs/<name>/`` of the remote home
-    folder.
+    folder. So is ``env``, in its script; ``secrets`` are variables that are in no file there.
+    ``earlier``: results, as paths and patterns, that may be there from before, and count only if they change.
     """
 
     name: str = field(validator=validators.matches_re(SESSION_NAME_PATTERN))
     command: str
     folder: str = field(default=".", validator=check_machine_folder)
     env: Mapping[str, str] = field(factory=dict)
+    secrets: Mapping[str, Secret] = field(factory=dict)
+    earlier: tuple[str, ...] = ()
 
     @property
     def state_dir(self) -> str:

@@ -32,6 +32,8 @@ class LeaseCopy:
 
     ``lease`` is its id, ``account`` whose it is at the provider (empty if not known), ``machine`` the key of its offer.
     ``is_declared``: rented by hand, so that no provider lists it. ``bills`` find the payments in the statement.
+    ``former``: the installation that rented it, if its state was restored from a backup here since: nothing is done
+    with it, until it is adopted by name.
     """
 
     lease: str
@@ -56,6 +58,7 @@ class LeaseCopy:
     provider_data: Mapping[str, str] = field(factory=dict)
     is_declared: bool = False
     bills: tuple[Bill, ...] = ()
+    former: str = ""
 
     @property
     def refs(self) -> frozenset[str]:
@@ -109,6 +112,14 @@ def make_lease_copy(lease: Lease, account: str) -> LeaseCopy | None:
         is_declared=lease.declared is not None,
         bills=lease.bills,
     )
+
+
+def is_of_former(lease: Lease | None, copy: LeaseCopy) -> bool:
+    """Return whether the lease is one of a former installation; ``lease`` is what the Store has.
+
+    A restore makes every lease one that was never adopted.
+    """
+    return bool(copy.former) and (lease is None or (lease.adopted_at is None and not lease.is_over))
 
 
 def is_outdated(lease: Lease | None, copy: LeaseCopy, recorded: Collection[str]) -> bool:

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import posixpath
+import re
+from hashlib import sha256
+from pathlib import PurePath
 from typing import Any
 
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
-WORK_FOLDER = "gpurent"  # has the folders of trips
+WORK_FOLDER = "gpurent"  # has the folders of projects and trips
 STATE_FOLDER = ".gpurent"  # jobs, the timer, partial uploads
+
+
+_PROJECT_NAME = "[A-Za-z0-9._-]{1,40}-[0-9a-f]{8}"
+TRIP_FOLDER_PATTERN = rf"\b{WORK_FOLDER}/(?:t\d{{4}}-[^/]+|{_PROJECT_NAME}(?=/|$))"
+
+
+def make_project_folder(folder: str, installation: str) -> str:
+    """Return the name, below `WORK_FOLDER`, for what trips upload from the local ``folder``.
+
+    Each installation has its own: on a machine that several use, none works in the folder of another one.
+    """
+    base = re.sub("[^A-Za-z0-9._-]+", "-", PurePath(folder).name).strip("-.")[:40] or "project"
+    mark = sha256(f"{installation}\n{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{base}-{mark}"
+
+
+def find_work_folder(trip_id: str, project: str) -> str:
+    """Return the folder of a trip's files, relative to the home folder; without a ``project``, its own."""
+    return f"{WORK_FOLDER}/{project or trip_id}"
 
 
 def find_own_folders(path: str) -> tuple[str, ...]:

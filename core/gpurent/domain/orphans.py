@@ -17,13 +17,15 @@ from gpurent.terminal_text import NO_TEXT, ForeignText
 class OrphanKind(Enum):
     """LOST_LEASE: only the second copy knows it. UNKNOWN_MACHINE: the provider lists it, and nothing here knows it.
 
-    REVIVED_LEASE: it was taken for ended, and the provider shows it alive. UNCOUNTED_PAYMENT: our payment that the
-    provider did not count. UNEXPLAINED_CHARGE: a charge in the statement that belongs to no lease of ours. UNKNOWN: the
-    provider did not answer, so nothing may be concluded. LOST_VOLUME: it bears the id of this installation, and nothing
-    here knows it. UNKNOWN_VOLUME: any other one that the provider lists.
+    FORMER_LEASE: rented by the installation whose backup was restored, so that nothing is done with it until it is
+    named. REVIVED_LEASE: it was taken for ended, and the provider shows it alive. UNCOUNTED_PAYMENT: our payment that
+    the provider did not count. UNEXPLAINED_CHARGE: a charge in the statement that belongs to no lease of ours. UNKNOWN:
+    the provider did not answer, so nothing may be concluded. LOST_VOLUME: it bears the id of this installation, or of a
+    former one, and nothing here knows it. UNKNOWN_VOLUME: any other one that the provider lists.
     """
 
     LOST_LEASE = "lost-lease"
+    FORMER_LEASE = "former-lease"
     UNKNOWN_MACHINE = "unknown-machine"
     REVIVED_LEASE = "revived-lease"
     UNCOUNTED_PAYMENT = "uncounted-payment"
@@ -33,7 +35,12 @@ class OrphanKind(Enum):
     UNKNOWN_VOLUME = "unknown-volume"
 
 
-_MACHINE_KINDS = (OrphanKind.LOST_LEASE, OrphanKind.UNKNOWN_MACHINE, OrphanKind.REVIVED_LEASE)
+_MACHINE_KINDS = (
+    OrphanKind.LOST_LEASE,
+    OrphanKind.FORMER_LEASE,
+    OrphanKind.UNKNOWN_MACHINE,
+    OrphanKind.REVIVED_LEASE,
+)
 _VOLUME_KINDS = (OrphanKind.LOST_VOLUME, OrphanKind.UNKNOWN_VOLUME)
 
 

@@ -49,8 +49,8 @@ class PushRequest:
     delete.
 
     Below the sources, files that may hold credentials (`gpurent.domain.upload_rules`) are left out, and so is what is
-    in ``own_folders``: the real paths of gpurent's own folders. ``states`` takes note of the local files as they were
-    when they were listed.
+    in ``own_folders``: the real paths of gpurent's own folders, and of files that are withheld. ``states`` takes note
+    of the local files as they were when they were listed.
     """
 
     sources: tuple[Path, ...]

@@ -27,6 +27,9 @@ class UploadSpec:
     ``root``: the folder of the project file that names ``folder``, on the way from which no link is followed; empty:
     the user named it.
 
+    ``withheld``: local files that are not uploaded although they lie there. ``project``: the name of the project's
+    folder on machines, empty for a folder of the trip's own; ``fresh``: the user wants that.
+
     ``transfer``: the backend, empty for the best one. ``staged``: upload to a cheaper machine first, where the provider
     has one; None: yes, unless only a machine is wanted.
     """
@@ -34,6 +37,9 @@ class UploadSpec:
     folder: str = "."
     root: str = ""
     include: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
+    project: str = ""
+    fresh: bool = False
     transfer: str = ""
     staged: bool | None = None
 
@@ -63,9 +69,16 @@ class JobSpec:
 
     ``command``: the job's argument vector, empty when only a machine is wanted. ``name``: the session's name, empty for
     the trip's own. ``session``, ``launcher``: the plugins to use, empty for the best.
+
+    ``env``: variables, ``NAME=VALUE``. ``env_file``: a local file with more, of which only the path is kept, and
+    ``env_root`` as in `UploadSpec`. ``secrets``: names in the vault, or ``VARIABLE=NAME``.
     """
 
     command: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    env_file: str = ""
+    env_root: str = ""
+    secrets: tuple[str, ...] = ()
     name: str = ""
     session: str = ""
     launcher: str = ""

@@ -35,15 +35,18 @@ def make_trip_spec(values: Values) -> TripSpec:
     setup = SetupSpec(**_setup_arguments(parts.get("job.setup", {})))
     upload = UploadSpec(**parts.get("upload", {}))
     needed = setup.needs or tuple(name for name in (setup.requirements, setup.conda) if name)
+    job = JobSpec(**parts.get("job", {}), setup=setup)
     return TripSpec(
         requirements=Requirements(**parts.get("requirements", {})),
         upload=UploadSpec(
             folder=upload.folder,
             include=include_needed_files(upload.include, needed),
+            withheld=(job.env_file,) if job.env_file else (),
+            fresh=upload.fresh,
             transfer=upload.transfer,
             staged=upload.staged,
         ),
-        job=JobSpec(**parts.get("job", {}), setup=setup),
+        job=job,
         results=ResultsSpec(**parts.get("results", {})),
         limits=TripLimits(**_limit_arguments(parts.get("limits", {}))),
         **_trip_arguments(parts.get("", {})),
@@ -53,12 +56,14 @@ def make_trip_spec(values: Values) -> TripSpec:
 def bind_to_project(spec: TripSpec, origin: ProjectOrigin) -> TripSpec:
     """Return the trip with where it comes from; the folders that the project file names lie beneath its own."""
     root = str(PurePath(origin.path).parent)
-    upload, results = spec.upload, spec.results
+    upload, results, job = spec.upload, spec.results, spec.job
     if "folder" in origin.fields:
         upload = evolve(upload, root=root)
     if "results_dir" in origin.fields:
         results = evolve(results, root=root)
-    return evolve(spec, project=origin, upload=upload, results=results)
+    if "env_file" in origin.fields:
+        job = evolve(job, env_root=root)
+    return evolve(spec, project=origin, upload=upload, results=results, job=job)
 
 
 def _setup_arguments(given: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from pathlib import Path
 
 from gpurent.domain.credential_names import CREDENTIAL_NAMES
 from gpurent.locale import N_, _
@@ -11,6 +12,7 @@ from gpurent.locale import N_, _
 IGNORE_FILES = (".gitignore", ".gpurentignore")  # the later one decides
 CREDENTIAL_REASON = N_("may hold credentials; to upload it anyway, name it explicitly")
 OWN_FOLDER_REASON = N_("belongs to gpurent itself")
+WITHHELD_REASON = N_("its variables are handed to the job; the file is not uploaded")
 
 
 def is_ignore_file(name: bytes) -> bool:
@@ -31,11 +33,11 @@ def is_settings_secret(name: str) -> bool:
 def exclusion_reason(path: str, own_folders: Collection[str]) -> str:
     """Return why the local file or folder ``path``, found below an uploaded folder, is left out; empty if it is not.
 
-    ``own_folders``: the real paths of gpurent's own folders.
+    ``own_folders``: the real paths of gpurent's own folders, and of files that are withheld.
     """
     parent, name = os.path.split(path)
     if name in CREDENTIAL_NAMES and is_credential_name(name, parent.rpartition(os.sep)[2]):
         return _(CREDENTIAL_REASON)
     if own_folders and os.path.realpath(path) in own_folders:
-        return _(OWN_FOLDER_REASON)
+        return _(OWN_FOLDER_REASON) if Path(path).is_dir() else _(WITHHELD_REASON)
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from attrs import define, field
 
 from gpurent.errors import GpurentError
-from gpurent.infra.platform.posix.system import make_private_folder
+from gpurent.infra.platform.system import create_private_file, make_private_folder
 from gpurent.ports.kept_logs import MAX_KEPT_BYTES
 
 MAX_TOTAL_BYTES = 1 << 30
@@ -34,11 +33,11 @@ class KeptLogFiles:
                 make_private_folder(self.folder)
                 self._delete_oldest()
                 self._begun.add(trip_id)
-            handle = os.open(self._get_path(trip_id), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                os.pwrite(handle, data, offset)
-            finally:
-                os.close(handle)
+            path = self._get_path(trip_id)
+            create_private_file(path)
+            with path.open("r+b") as file:
+                file.seek(offset)
+                file.write(data)
 
     def get_size(self, trip_id: str) -> int:
         path = self.find_path(trip_id)

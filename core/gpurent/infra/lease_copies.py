@@ -21,9 +21,13 @@ FILE_NAME = "living-leases.json"
 
 @frozen(kw_only=True)
 class CopyFile:
-    """The content of a file; of two files of one installation, that of the higher ``revision`` is the newer one."""
+    """The content of a file; of two files of one installation, that of the higher ``revision`` is the newer one.
+
+    ``formers``: the installations whose state was restored from a backup here, the latest first.
+    """
 
     installation: str = ""
+    formers: tuple[str, ...] = ()
     revision: int = 0
     leases: Mapping[str, LeaseCopy] = field(factory=dict)
 
@@ -39,19 +43,22 @@ class LeaseCopyFiles:
     lock_path: Path
 
     def get_installation(self) -> str:
-        found = self._read()
+        found = self.read_content()
         if not found.installation:
             with self._hold_lock():
-                found = self._read()
+                found = self.read_content()
                 if not found.installation:
                     found = self._write(found)
         return found.installation
 
+    def list_installations(self) -> Sequence[str]:
+        return (self.get_installation(), *self.read_content().formers)
+
     def list_copies(self) -> Sequence[LeaseCopy]:
-        return list(self._read().leases.values())
+        return list(self.read_content().leases.values())
 
     def find_copy(self, lease_id: str) -> LeaseCopy | None:
-        return self._read().leases.get(lease_id)
+        return self.read_content().leases.get(lease_id)
 
     @contextmanager
     def _hold_lock(self) -> Iterator[None]:
@@ -62,18 +69,19 @@ class LeaseCopyFiles:
 
     def put_copy(self, copy: LeaseCopy) -> None:
         with self._hold_lock():
-            found = self._read()
+            found = self.read_content()
             self._write(evolve(found, leases={**found.leases, copy.lease: copy}))
 
     def delete_copy(self, lease_id: str) -> None:
         with self._hold_lock():
-            found = self._read()
+            found = self.read_content()
             if lease_id in found.leases:
                 rest = {name: copy for name, copy in found.leases.items() if name != lease_id}
                 self._write(evolve(found, leases=rest))
 
-    def _read(self) -> CopyFile:
-        files = [found for path in self.paths if (found := _read_file(path)) is not None]
+    def read_content(self) -> CopyFile:
+        """Return what the files have, taken together."""
+        files = [found for path in self.paths if (found := read_copy_file(path)) is not None]
         if not files:
             return CopyFile()
         newest = max(files, key=lambda file: file.revision)
@@ -81,7 +89,13 @@ class LeaseCopyFiles:
             return newest
         # Folders of two installations were mixed: rather too many leases than one too few.
         every = {name: copy for file in files for name, copy in file.leases.items()}
-        return CopyFile(installation=files[0].installation, revision=newest.revision, leases=every)
+        formers = dict.fromkeys(name for file in files for name in file.formers)
+        return CopyFile(
+            installation=files[0].installation,
+            formers=tuple(formers),
+            revision=newest.revision,
+            leases=every,
+        )
 
     def _write(self, content: CopyFile) -> CopyFile:
         """Write every file that can be written; raises the last error if none can."""
@@ -92,16 +106,19 @@ class LeaseCopyFiles:
             installation=content.installation or secrets.token_hex(8),
             revision=content.revision + 1,
         )
-        text = json.dumps(get_converter().unstructure(made), indent=1, sort_keys=True, ensure_ascii=False)
-        failures = [
-            error for path in self.paths if (error := _try_write(path, text.encode() + b"\n")) is not None
-        ]
+        data = dump_copy_file(made)
+        failures = [error for path in self.paths if (error := _try_write(path, data)) is not None]
         if len(failures) == len(self.paths):
             raise failures[-1]
         return made
 
 
-def _read_file(path: Path) -> CopyFile | None:
+def dump_copy_file(content: CopyFile) -> bytes:
+    text = json.dumps(get_converter().unstructure(content), indent=1, sort_keys=True, ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def read_copy_file(path: Path) -> CopyFile | None:
     """Return the content of a file; None if it is missing, not private, or damaged."""
     try:
         return get_converter().structure(json.loads(read_private_file(path)), CopyFile)

@@ -31,7 +31,7 @@ class OutsideRecordFiles:
     is_recorded: bool = True
 
     def list_values(self, name: str) -> Sequence[Any]:
-        return [content[name] for path in self.paths if name in (content := _read_file(path))]
+        return [content[name] for path in self.paths if name in (content := read_record_file(path))]
 
     def update(self, name: str, change: Callable[[Sequence[Any]], Any]) -> None:
         if not self.is_recorded:
@@ -39,7 +39,7 @@ class OutsideRecordFiles:
         with self._hold_lock():
             value = change(self.list_values(name))
             for path in self.paths:
-                content = _read_file(path)
+                content = read_record_file(path)
                 if content.get(name) != value:
                     # A file that cannot be written still has what it had, which is a weaker check but a true one.
                     with suppress(OSError, GpurentError):
@@ -55,7 +55,7 @@ class OutsideRecordFiles:
             yield
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_record_file(path: Path) -> dict[str, Any]:
     """Return the content of a file; nothing if it is missing, not private, or damaged."""
     try:
         found = json.loads(read_private_file(path))
@@ -64,9 +64,12 @@ def _read_file(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def dump_records(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
 def _write_file(path: Path, content: Mapping[str, Any]) -> None:
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
-    write_private_file(make_private_folder(path.parent) / path.name, text.encode() + b"\n")
+    write_private_file(make_private_folder(path.parent) / path.name, dump_records(content))
 
 
 def make_outside_records(

@@ -15,6 +15,9 @@ class LeaseCopies(Protocol):
     def get_installation(self) -> str:
         """Return the random id of this installation; it is made on first use."""
 
+    def list_installations(self) -> Sequence[str]:
+        """Return this installation's id, then those of former ones, whose state was restored from a backup here."""
+
     def list_copies(self) -> Sequence[LeaseCopy]: ...
     def find_copy(self, lease_id: str) -> LeaseCopy | None: ...
 

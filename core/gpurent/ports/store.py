@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from gpurent.ports.backup_store import RestoreStore, SnapshotStore
 from gpurent.ports.lock_store import LockStore
 from gpurent.ports.payment_store import MailBindingStore, PaymentStore
 from gpurent.ports.volume_store import VolumeStore
@@ -213,6 +214,8 @@ class Store(
     AccountStore,
     PluginStateStore,
     QuestionStore,
+    SnapshotStore,
+    RestoreStore,
     Protocol,
 ):
     """The only access to durable state. A component that needs less takes one of the narrower ports."""

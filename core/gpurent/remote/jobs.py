@@ -17,12 +17,15 @@ from gpurent.domain.machine_folders import find_own_folders
 from gpurent.errors import UnavailableError, UsageError
 from gpurent.locale import _
 from gpurent.remote import timer_script
+from gpurent.remote.job_secrets import make_pipe_command, make_receiver
 from gpurent.remote.own_folders import make_own_folders_script
 from gpurent.remote.shell import fill_template, split_after_marks
 from gpurent.roles.shell_door import RESTORE_HOME
 from gpurent.terminal_text import strip_terminal
 
 TAIL_LINES = 5
+EARLIER_NAME = "earlier"
+"""The file in a job's folder with the results that count only if they change, one a line."""
 
 # Whether the process that wrote the pid file still exists under that pid and is not a zombie.
 _ALIVE = r"""
@@ -78,8 +81,11 @@ def write_script_command(job: Job) -> str:
     """
     room = shlex.quote(job.state_dir)
     folders = make_own_folders_script(find_own_folders(job.state_dir), find_own_folders(job.folder))
+    pipe = f"{make_pipe_command(job.state_dir)} && " if job.secrets else ""
+    names = " ".join(shlex.quote(f"./{name}") for name in job.earlier)
+    earlier = f"printf '%s\\n' {names} > \"$HOME\"/{room}/{EARLIER_NAME} && " if names else ""
     return (
-        f'{timer_script.closing_gate()}{folders}umask 077; cat > "$HOME"/{room}/run.sh.$$ '
+        f'{timer_script.closing_gate()}{folders}umask 077; {pipe}{earlier}cat > "$HOME"/{room}/run.sh.$$ '
         f'&& mv "$HOME"/{room}/run.sh.$$ "$HOME"/{room}/run.sh'
     )
 
@@ -207,8 +213,9 @@ awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
 echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
 top=$HOME
 @restore@
-@env@
 export PYTHONUNBUFFERED=1
+@env@
+@secrets@
 (
   umask "$mask"
   cd "$top" && cd @folder@ || exit 126
@@ -247,6 +254,7 @@ def make_run_script(job: Job) -> str:
         "room": job.state_dir,
         "env": env,
         "restore": RESTORE_HOME,
+        "secrets": make_receiver() if job.secrets else "",
         "folder": shlex.quote(job.folder),
         "command": shlex.quote(job.command),
     }

@@ -11,7 +11,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from gpurent.remote.shell import iter_marked_lines, probe_command
 
@@ -21,10 +21,19 @@ _SCRIPT = r"""
 names() { head -c @most@ | base64 | tr -d '\n'; echo .; }
 cd "$HOME"/@folder@ 2>/dev/null || { echo "@mark@nothing"; exit 0; }
 echo "@mark@here"
+room="$HOME"/@room@
+since=$room/run.sh
+newer=-newer
+find . -prune -cnewer "$since" >/dev/null 2>&1 && newer=-cnewer
+is_earlier() { [ -f "$room/earlier" ] && grep -qxF -e "$1" "$room/earlier"; }
+changed_below() { [ -n "$(find -H "$1" $newer "$since" -print 2>/dev/null | head -n 1)" ]; }
 n=0
 for path; do
   [ "$n" -lt @paths@ ] || break
-  if [ ! -e "$path" ]; then kind=missing
+  if [ ! -e "$path" ]; then
+    kind=missing
+    is_earlier "$path" && echo "@mark@earlier $n"
+  elif is_earlier "$path" && ! changed_below "$path"; then kind=unchanged
   elif [ ! -L "$path" ]; then kind=plain
   elif [ -d "$path" ]; then kind=linked-folder
   else kind=linked-file; fi
@@ -37,16 +46,17 @@ n=0
 for base; do
   printf '@mark@list %s ' "$n"
   find -H "$base" -name .gpurent-part -prune -o -print0 2>/dev/null | names
+  if [ -f "$room/earlier" ]; then
+    printf '@mark@newer %s ' "$n"
+    find -H "$base" -name .gpurent-part -prune -o $newer "$since" -print0 2>/dev/null | names
+  fi
   n=$((n + 1))
 done
 @changes@
 """
 # What changed after the job's script was written. The change time cannot be set, so unpacked files count too.
 _CHANGES_SCRIPT = r"""
-since="$HOME"/@since@
 [ -f "$since" ] && has find && has base64 && has awk || exit 0
-newer=-newer
-find . -prune -cnewer "$since" >/dev/null 2>&1 && newer=-cnewer
 changed() {
   find . \( -name .git -o -name .gpurent -o -name .gpurent-part -o -name __pycache__ \) -prune -o "$@"
 }
@@ -63,9 +73,13 @@ echo .
 
 
 class PathKind(Enum):
-    """What a named result is; MISSING also stands for a link to nothing."""
+    """What a named result is; MISSING also stands for a link to nothing.
+
+    UNCHANGED: it was there before the job, whose work it is to change it, and nothing in it has changed.
+    """
 
     MISSING = "missing"
+    UNCHANGED = "unchanged"
     PLAIN = "plain"
     LINKED_FOLDER = "linked-folder"
     LINKED_FILE = "linked-file"
@@ -73,10 +87,13 @@ class PathKind(Enum):
 
 @frozen(kw_only=True)
 class NamedPath:
-    """``target``: where a linked file really is, else empty."""
+    """``target``: where a linked file really is, else empty. ``is_earlier``: of what a pattern matches, only what has
+    changed since the job began counts.
+    """
 
     kind: PathKind
     target: str = ""
+    is_earlier: bool = False
 
 
 @frozen(kw_only=True)
@@ -98,31 +115,33 @@ class JobChanges:
 class FoundResults:
     """``paths`` and ``listings`` are in the order of the request; a listing is None if it is truncated or missing.
 
+    ``newer``: of each listing, the names that have changed since the job began; None as well if that does not matter.
     ``changes``: None if they were not requested, or not reported.
     """
 
     paths: tuple[NamedPath, ...]
     listings: tuple[tuple[bytes, ...] | None, ...]
+    newer: tuple[tuple[bytes, ...] | None, ...] = ()
     changes: JobChanges | None
 
 
 def find_results_command(
-    folder: str, paths: Sequence[str], bases: Sequence[str], changed_since: str = ""
+    folder: str, state_dir: str, paths: Sequence[str], bases: Sequence[str], *, with_changes: bool = False
 ) -> str:
     """Return the shell command; see `parse_results`.
 
-    ``folder`` is the job's, relative to the home folder. ``paths`` are examined, what is below ``bases`` is listed.
-    ``changed_since``: also list what is newer than this file (relative to the home folder).
+    ``folder`` is the job's, ``state_dir`` that of its script, both relative to the home folder. ``paths`` are examined,
+    what is below ``bases`` is listed. ``with_changes``: also list what has changed since the job began.
     """
     return probe_command(
-        _SCRIPT.replace("@changes@", _CHANGES_SCRIPT if changed_since else ""),
+        _SCRIPT.replace("@changes@", _CHANGES_SCRIPT if with_changes else ""),
         *(f"./{path}" for path in paths),
         *(base if base == "." else f"./{base}" for base in bases),
         name="results",
         mark=_MARK,
         most=MAX_LISTING_BYTES,
         folder=shlex.quote(folder),
-        since=shlex.quote(changed_since),
+        room=shlex.quote(state_dir),
         paths=len(paths),
     )
 
@@ -139,23 +158,25 @@ def parse_results(output: str, paths: int, listings: int) -> FoundResults | None
     named = {
         number: path for word, _space, rest in lines if word == "path" for number, path in _parse_path(rest)
     }
-    listed = {
-        number: names
-        for word, _space, rest in lines
-        if word == "list"
-        for number, names in _parse_listing(rest)
-    }
+    earlier = {rest for word, _space, rest in lines if word == "earlier"}
+    listed, newer = (
+        dict(item for word, _space, rest in lines if word == kind for item in _parse_listing(rest))
+        for kind in ("list", "newer")
+    )
     if any(number not in named for number in range(paths)):
         return None
     return FoundResults(
-        paths=tuple(named[number] for number in range(paths)),
+        paths=tuple(evolve(named[number], is_earlier=str(number) in earlier) for number in range(paths)),
         listings=tuple(listed.get(number) for number in range(listings)),
+        newer=tuple(newer.get(number) for number in range(listings)) if newer else (),
         changes=_parse_changes({word: rest for word, _space, rest in lines}),
     )
 
 
 def _parse_path(rest: str) -> list[tuple[int, NamedPath]]:
-    found = re.fullmatch(r"(\d{1,6}) (missing|plain|linked-folder|linked-file) (\S*)", rest, re.ASCII)
+    found = re.fullmatch(
+        r"(\d{1,6}) (missing|unchanged|plain|linked-folder|linked-file) (\S*)", rest, re.ASCII
+    )
     if found is None:
         return []
     target = b"".join(_parse_names(found[3]) or ()).decode("utf-8", "replace").strip("\n")

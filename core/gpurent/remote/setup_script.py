@@ -2,7 +2,7 @@
 
 Each completed part leaves a marker named by a hash of its text, of the files it reads, and of all parts before it. A
 part whose marker exists is skipped, so that on a kept machine only new parts run. The user's commands, and files that
-refer to local paths, are per folder; everything else is per machine.
+refer to local paths, are per trip, since the files that they read may have changed; everything else is per machine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ once() {
     [ -f "$3" ] || { printf '! %s\n' "$3"; exit 2; }
     grep -Eq '^[[:space:]]*(-[[:space:]]+)?(-[a-z-]|\.|file:)|@ *file:' "$3" && tied=folder
   fi
-  where=; [ "$tied" = machine ] || where=$here
+  where=; [ "$tied" = machine ] || where="$here @trip@"
   chain=$({ printf '%s\n' "$chain" "$where" "$4"; [ -z "$3" ] || cat "$3"; } | sha256sum | cut -c1-32)
   if [ -e "$marks/$chain" ]; then printf '= %s\n' "$2"; return; fi
   printf '+ %s\n' "$2"
@@ -58,7 +58,8 @@ _ACTIVATE_ENVIRONMENT = r"""eval "$("$conda" shell.posix hook)" && conda activat
 class _SetupPart:
     """One part of the setup.
 
-    ``per_folder``: its marker is for the folder, not for the machine. ``file``: the file that it reads, or empty.
+    ``per_folder``: its marker is for the folder and the trip, not for the machine. ``file``: the file that it reads,
+    or empty.
     """
 
     per_folder: bool
@@ -67,7 +68,7 @@ class _SetupPart:
     line: str
 
 
-def make_setup_script(setup: SetupSpec, python: str) -> str:
+def make_setup_script(setup: SetupSpec, python: str, trip_id: str) -> str:
     """Return the script to run in the job's folder; empty if there is nothing to do. ``python``: the machine's."""
     parts = list(_iter_parts(setup, python))
     if not parts:
@@ -77,7 +78,7 @@ def make_setup_script(setup: SetupSpec, python: str) -> str:
         for part in parts
     ]
     own = make_own_folders_script(find_own_folders(_MARKS_FOLDER))
-    return fill_template(_SCRIPT_HEAD, own=own, marks=_MARKS_FOLDER) + "\n".join(calls) + "\n"
+    return fill_template(_SCRIPT_HEAD, own=own, marks=_MARKS_FOLDER, trip=trip_id) + "\n".join(calls) + "\n"
 
 
 def make_environment_lines(setup: SetupSpec) -> str:

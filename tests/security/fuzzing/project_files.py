@@ -24,7 +24,7 @@ from tests.security.fuzzing.mutators import NUMBERS, PIECES, change_bytes, chang
 from tests.security.fuzzing.rules import FuzzFamily, require
 
 OWNER = 1000
-_PATH_KINDS = (FieldKind.PATH, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
+_PATH_KINDS = (FieldKind.PATH, FieldKind.FILE, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
 PATHS = (
     *(
         "out",
@@ -117,6 +117,7 @@ _RUN_BY_THEMSELVES = re.compile(
     r"(?:^|/)(?:\.git|\.hg|\.ssh|\.envrc|\.vscode|sitecustomize\.py|git~\d+)(?:[. ]*(?::[^/]*)?)(?:/|$)",
     re.IGNORECASE,
 )
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _UNSEEN = re.compile("[\u200b-\u200f\u2060-\u206f\ufeff\u00ad\u202a-\u202e]")
 
 
@@ -143,7 +144,7 @@ def _write_fitting_value(random: Random, field: TripField) -> str:
     if field.kind not in _PATH_KINDS:
         return field.example if random.random() < 0.6 else change_text(random, field.example, most=1)
     paths = [json.dumps(random.choice(PATHS), ensure_ascii=False) for _path in range(random.randint(1, 2))]
-    return paths[0] if field.kind is FieldKind.PATH else f"[{', '.join(paths)}]"
+    return paths[0] if field.kind in (FieldKind.PATH, FieldKind.FILE) else f"[{', '.join(paths)}]"
 
 
 def make_file(random: Random) -> bytes:
@@ -184,7 +185,7 @@ def try_case(random: Random) -> str:
 def check_trip(spec: TripSpec, written: Mapping[str, Any]) -> None:
     """Check where a trip reads and writes on this computer, and what its machine's pip is given."""
     folder = str(FILE_PATH.parent)
-    for path in (spec.upload.folder, spec.results.dir, *_list_below(spec)):
+    for path in (spec.upload.folder, spec.results.dir, spec.job.env_file, *_list_below(spec)):
         full = posixpath.normpath(posixpath.join(folder, path))
         require(full == folder or full.startswith(f"{folder}/"), f"{path!r} leaves the folder: {written}")
         generous = posixpath.normpath(posixpath.join(folder, _UNSEEN.sub("", path).replace("\\", "/")))
@@ -194,6 +195,10 @@ def check_trip(spec: TripSpec, written: Mapping[str, Any]) -> None:
         require(not _RUN_BY_THEMSELVES.search(seen), f"{path!r} runs by itself: {written}")
     for name in spec.job.setup.pip:
         require(not name.startswith("-") and "\n" not in name, f"an option of pip: {name!r}")
+    for text in (*spec.job.env, *spec.job.secrets):
+        name = text.partition("=")[0]
+        is_free = _VARIABLE.fullmatch(name) and not name.startswith("GPURENT_")
+        require(is_free and "\0" not in text, f"no variable of a job: {text!r}")
 
 
 def _list_below(spec: TripSpec) -> Iterator[str]:

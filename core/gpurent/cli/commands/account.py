@@ -310,6 +310,8 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool, acc
     """Compare the ledger with the statement of PROVIDER, or of all providers. Exit code 5 if they differ."""
 
     async def look(application: Application) -> tuple[list[LedgerFinding], int, list[str], list[str]]:
+        from gpurent.workflow.reports.ledger_findings import list_unreadable
+
         if provider:
             application.plugins.provider_entry(provider)
         books = application.reconciliation
@@ -319,6 +321,7 @@ def reconcile_command(app: CliContext, provider: str | None, entering: bool, acc
             await application.ledger_check.accept_ledger()
         damage = await application.ledger_check.find_damage()
         found = [*damage, *[finding for name in names for finding in await books.compare_provider(name)]]
+        await application.restore_checks.record_comparison(names, list_unreadable(found))
         if damage or not (entering and await books.enter_missing(found)):
             return found, 0, names, silent
         again = [finding for name in names for finding in await books.compare_provider(name)]

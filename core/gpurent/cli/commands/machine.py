@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import evolve
 
 from gpurent.cli.arguments import complete_leases_and_trips, lease_argument
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.job_command import JobCommand
 from gpurent.cli.output import flush_output, write_page
 from gpurent.cli.params import DURATION, RATE, TIME, NumberParam
-from gpurent.cli.trip_spec import add_field_options
+from gpurent.cli.trip_spec import add_field_options, collect_field_values
 from gpurent.cli.until_stopped import run_until_stopped
 from gpurent.cli.views.results import format_skipped
 from gpurent.cli.views.table import format_table
@@ -22,6 +23,7 @@ from gpurent.domain.filenames import escape_path
 from gpurent.domain.job import JobState, JobStatus
 from gpurent.domain.time_left import MachineTimer
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
+from gpurent.domain.trip_values import make_trip_spec
 from gpurent.errors import JobError, UsageError
 from gpurent.locale import _, join_list, ngettext
 from gpurent.locale.sizes import format_size
@@ -207,6 +209,7 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
     "--in", "folder", default=".", help=_("Folder on the machine: below its home folder, or absolute.")
 )
 @add_field_options(("launcher",), default="")
+@add_field_options(("env", "env_file", "secret"))
 @click.option("--for", "term", type=DURATION, help=_("Shut the machine down after this time, e.g. 2h30m."))
 @click.option("--until", type=TIME, help=_("Shut the machine down at this time, e.g. 18:30."))
 @_session_option
@@ -215,6 +218,7 @@ def exec_command(app: CliContext, lease: str, command: tuple[str, ...]) -> None:
 @click.pass_obj
 def start_command(
     app: CliContext,
+    /,
     lease: str,
     name: str,
     folder: str,
@@ -223,14 +227,18 @@ def start_command(
     until: datetime | None,
     session: str,
     command: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Start COMMAND as a job that keeps running if your connection drops. A name is never started twice."""
     if term is not None and until is not None:
         raise UsageError(_("--for and --until cannot be used together"))
 
+    job = evolve(
+        make_trip_spec(collect_field_values(given)).job, command=command, launcher=launcher, session=session
+    )
+
     async def go(application: Application) -> tuple[JobStatus, MachineTimer | None]:
-        machine = application.machine_commands
-        status = await machine.start_job(lease, name, command, folder, launcher, session)
+        status = await application.machine_commands.start_job(lease, name, job, folder)
         end = term if until is None else until
         if end is None:
             return status, None

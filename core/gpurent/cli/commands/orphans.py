@@ -11,6 +11,7 @@ from gpurent.cli.commands.listing import run_and_show_lease
 from gpurent.cli.context import CliContext, json_option
 from gpurent.cli.views.orphans import format_report, report_json
 from gpurent.cli.views.render import format_receipt
+from gpurent.domain.orphans import OrphanKind
 from gpurent.errors import UsageError
 from gpurent.locale import _
 
@@ -58,7 +59,10 @@ def orphans_command(app: CliContext, adopt: str, release: str, provider: str) ->
 
 def _show_report(app: CliContext) -> None:
     async def find(application: Application) -> OrphanReport:
-        return await application.orphan_search.find_orphans()
+        found = await application.orphan_search.find_orphans()
+        silent = {orphan.provider for orphan in found.orphans if orphan.kind is OrphanKind.UNKNOWN}
+        await application.restore_checks.record_search(found.asked, silent)
+        return found
 
     report = app.run(find)
     app.show(lambda: report_json(report), lambda: format_report(report))

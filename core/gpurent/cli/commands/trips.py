@@ -149,10 +149,12 @@ def _show_trip(app: CliContext, end: TripResult, times: LeaseTimeTable | None) -
     data = {
         "trip": end.trip_id,
         "lease": end.lease_id,
+        "machine_folder": end.folder,
         "job_running": end.job_running,
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
+        "results": end.results.saved if end.results else None,
         **left_out_json(end.results.report if end.results else sum_reports(())),
         "time_left": times.figure_json(end.lease_id) if times else None,
     }

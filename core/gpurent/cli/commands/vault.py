@@ -1,8 +1,10 @@
-"""``vault``: whether the file of secrets is the one that was used last."""
+"""``vault``: the secrets of jobs, and whether the file of secrets is the one that was used last."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -76,3 +78,98 @@ def vault_accept_command(app: CliContext, digest: str) -> None:
 
     found = app.run(accept, QuietTerminal(quiet=app.as_json) if digest else None)
     app.show({"sha256": found}, _("The vault is accepted."))
+
+
+class SecretNameType(click.ParamType[str]):
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from gpurent.domain.job_variables import NAME_PATTERN
+
+        if not re.fullmatch(NAME_PATTERN, str(value)):
+            self.fail(_("a name has letters, digits and _, and begins with no digit"), param, ctx)
+        return str(value)
+
+
+def complete_secrets(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    from gpurent.composition.system import list_job_secrets
+
+    return [name for name in list_job_secrets() if name.startswith(incomplete)]
+
+
+secret_argument = click.argument("name", type=SecretNameType(), shell_complete=complete_secrets)
+
+
+@vault_command.command("put")
+@secret_argument
+@click.option(
+    "--stdin", "from_stdin", is_flag=True, help=_("Read it from stdin, to its end, without asking.")
+)
+@json_option
+@click.pass_obj
+def vault_put_command(app: CliContext, name: str, from_stdin: bool) -> None:
+    """Store a secret for jobs, which `gpurent run --secret NAME` hands to a job as the variable NAME.
+
+    It is asked for, and not shown; it is in no argument and no history of a shell. One of that name is replaced.
+    """
+    given = sys.stdin.read().removesuffix("\n") if from_stdin else ""
+
+    async def put(application: Application) -> None:
+        from gpurent.domain.question import Question, QuestionKind
+        from gpurent.domain.secret import Secret
+        from gpurent.workflow.connection.job_variables import JOB_SCOPE
+
+        text = given
+        if not from_stdin:
+            question = _("Value of {name}").format(name=name)
+            text = await application.questions.require_input(
+                Question(id=f"vault:{name}", kind=QuestionKind.CODE, text=question, secret=True),
+                hint=_("Run this in a terminal, or pipe it in: {command}").format(
+                    command=f"gpurent vault put {name} --stdin"
+                ),
+            )
+        if not text or "\0" in text:
+            raise UsageError(_("a secret is not empty, and has no zero bytes"), hint=_("Nothing was stored."))
+        await application.secrets.unlock(create=True)
+        application.secrets.get_vault(JOB_SCOPE).put(name, Secret(text))
+
+    app.run(put)
+    app.show(
+        {"name": name},
+        _("{name} is in the vault. A job gets it with: {command}").format(
+            name=name, command=f"gpurent run --secret {name} -- COMMAND"
+        ),
+    )
+
+
+@vault_command.command("list")
+@json_option
+@click.pass_obj
+def vault_list_command(app: CliContext) -> None:
+    """List the names of the secrets for jobs; their values are not shown."""
+    from gpurent.composition.system import list_job_secrets
+
+    names = list_job_secrets()
+    empty = _("There are no secrets for jobs. Store one: {command}").format(command="gpurent vault put NAME")
+    app.show(names, "\n".join(names) or empty)
+
+
+@vault_command.command("delete")
+@secret_argument
+@json_option
+@click.pass_obj
+def vault_delete_command(app: CliContext, name: str) -> None:
+    """Delete a secret for jobs from the vault."""
+
+    async def delete(application: Application) -> None:
+        from gpurent.workflow.connection.job_variables import JOB_SCOPE
+
+        if name not in application.secrets.list_names(JOB_SCOPE):
+            raise UsageError(
+                _("the vault has no secret {name} for jobs").format(name=name),
+                hint=_("See: {command}").format(command="gpurent vault list"),
+            )
+        application.secrets.get_vault(JOB_SCOPE).delete(name)
+
+    app.run(delete)
+    app.show({"name": name}, _("{name} was deleted from the vault.").format(name=name))

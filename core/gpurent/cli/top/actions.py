@@ -65,7 +65,7 @@ class LeaseOperations:
         """Return the remote paths of the results of the lease's trip, and the local folder for them."""
         for trip in await self.trips.list_trips(lease.id):
             if trip.spec.results.paths:
-                folder = work_folder(trip.id)
+                folder = work_folder(trip.id, trip.spec.upload)
                 target = trip.spec.results.dir or trip.spec.upload.folder
                 return [f"{folder}/{item}" for item in trip.spec.results.paths], Path(target)
         here = Path.cwd()

@@ -15,6 +15,7 @@ from gpurent.locale import N_, _, join_list, ngettext
 
 _KIND_TITLES = {
     OrphanKind.LOST_LEASE: N_("rented from here, but not in the journal"),
+    OrphanKind.FORMER_LEASE: N_("rented before the restore"),
     OrphanKind.UNKNOWN_MACHINE: N_("not known here"),
     OrphanKind.REVIVED_LEASE: N_("was taken for ended, but runs"),
     OrphanKind.UNCOUNTED_PAYMENT: N_("paid, but not counted"),
@@ -96,6 +97,14 @@ def _format_advice(orphan: Orphan) -> Page:
     if orphan.kind is OrphanKind.REVIVED_LEASE:
         text = _("{lease} is a lease again. Release it: gpurent release {lease}")
         return [text.format(lease=orphan.lease), *reason]
+    if orphan.kind is OrphanKind.FORMER_LEASE:
+        text = _(
+            "{name} may cost money, and nothing is done with it until you name it. If no other gpurent works on it:"
+            " gpurent orphans --adopt {name}\n"
+            "Or release it: gpurent release {lease}"
+        )
+        lines = text.format(name=name, lease=orphan.lease).split("\n")
+        return [*(Line(line, "yellow") for line in lines), *reason]
     if orphan.is_ours:
         text = _(
             "{name} may cost money. Make a lease of it: gpurent orphans --adopt {name}\n"

@@ -30,6 +30,7 @@ def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | Non
     if found.needs_mail_binding:
         lines.append(_("Your e-mail address is bound first; the provider's e-mail states the cost."))
     lines += [_format_leg(number, leg, spec) for number, leg in enumerate(found.plan.legs, 1)]
+    lines += _describe_variables(spec)
     lines.append(
         _("The machine is then kept until you release it.")
         if spec.limits.keep
@@ -77,6 +78,16 @@ def format_preview(found: TripPreview, spec: TripSpec, file: ProjectReview | Non
     lines += [_("This trip would be refused: {why}").format(why=why) for why in found.refusals]
     lines.append(_("Nothing was ordered, paid or written."))
     return "\n".join(lines)
+
+
+def _describe_variables(spec: TripSpec) -> list[str]:
+    """Return what the job gets beside its files, on one line; nothing if there is nothing."""
+    job = spec.job
+    names = [text.partition("=")[0] for text in job.env]
+    if job.env_file:
+        names.append(_("those in {file}").format(file=escape_path(job.env_file)))
+    names += [_("{name} (from the vault)").format(name=name) for name in job.secrets]
+    return [_("The job gets as variables: {names}").format(names=join_list(names))] if names else []
 
 
 def _format_leg(number: int, leg: Leg, spec: TripSpec) -> str:

@@ -12,14 +12,15 @@ from gpurent.cli.views.results import format_skipped, left_out_json
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.cli.views.table import format_table
 from gpurent.domain.filenames import escape_path
+from gpurent.domain.machine_folders import find_work_folder
 from gpurent.domain.offer import OrderKind
 from gpurent.domain.orders import OrderOutcome
 from gpurent.domain.outcomes import format_outcome
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.domain.trip_fields import TRIP_FIELDS
-from gpurent.locale import N_, _, ngettext
+from gpurent.locale import N_, _
 from gpurent.locale.durations import format_duration
-from gpurent.locale.sizes import format_size
+from gpurent.workflow.connection.result_list import format_item
 from gpurent.workflow.reports.trip_report import TripReport
 
 _KIND_TITLES = {
@@ -55,6 +56,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
         "id": record.id,
         "kind": record.kind,
         "lease": record.lease,
+        "machine_folder": find_machine_folder(record),
         "started_at": record.started_at,
         "ended_at": record.ended_at,
         "outcome": record.outcome_text,
@@ -71,17 +73,20 @@ def trip_json(report: TripReport) -> dict[str, Any]:
             for item in report.payments
             if item.payment.amount.amount
         ],
+        "results": report.results,
         **left_out_json(report.download),
         "waiting_for": report.waiting_for,
         "owner": report.owner,
         "commands": list(report.commands),
-        "results": {
-            "folder": report.results_folder,
-            "files": report.download.files,
-            "bytes": report.download.total,
-        },
         "log": report.log,
     }
+
+
+def find_machine_folder(record: TripRecord) -> str:
+    """Return where the trip's job works on its machine; empty if it has none."""
+    if record.kind != "run":
+        return ""
+    return find_work_folder(record.id, record.spec.upload.project)
 
 
 def format_trip(report: TripReport) -> str:
@@ -98,6 +103,9 @@ def format_trip(report: TripReport) -> str:
         lines += ["", _format_orders(report)]
     if any(item.payment.amount.amount for item in report.payments):
         lines += ["", _format_payments(report)]
+    if report.results is not None and report.results.items:
+        lines += ["", _("Results in {folder}:").format(folder=escape_path(report.results.folder))]
+        lines += [f"  {format_item(item)}" for item in report.results.items]
     if report.download.skipped:
         lines += ["", _("Left out of the results:")]
         lines += [f"  {format_skipped(item, report.download.archive)}" for item in report.download.skipped]
@@ -115,16 +123,13 @@ def _iter_facts(report: TripReport) -> Iterator[tuple[str, str]]:
         yield _("lease"), f"{lease.id} ({lease.state.title})"
     elif record.lease:
         yield _("lease"), _("{lease} (not rented)").format(lease=record.lease)
-    done = report.download
-    if done.files:
-        text = ngettext("{files} file, {size}, in {folder}", "{files} files, {size}, in {folder}", done.files)
-        folder = escape_path(str(report.results_folder))
-        yield _("results"), text.format(files=done.files, size=format_size(done.total), folder=folder)
     if report.log is not None:
         yield (
             _("output"),
             _("{path} (gpurent logs {trip})").format(path=escape_path(str(report.log)), trip=record.id),
         )
+    if folder := find_machine_folder(record):
+        yield _("folder on the machine"), folder
 
 
 def _format_spec(spec: TripSpec) -> list[str]:

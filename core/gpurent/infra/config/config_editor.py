@@ -19,7 +19,7 @@ from gpurent.domain.setting_checks import find_value_problem
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.config.config_file import Names, Sections, find_key, find_section, parse_config
 from gpurent.infra.config.toml_file import TomlFile, read_bytes, suggest_name
-from gpurent.infra.platform.posix.system import (
+from gpurent.infra.platform.system import (
     make_private_folder,
     make_storage_error,
     write_private_file,

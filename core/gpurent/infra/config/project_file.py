@@ -116,13 +116,13 @@ def parse_project_values(file: TomlFile, now: datetime, home: Path) -> dict[str,
             expected = str(error) or _(EXPECTED_MESSAGES[field.kind])
             raise file.wrong_value_error("", name, expected, f"{name} = {field.example}") from None
         found[name] = parsed
-        if field.kind is FieldKind.PATH and not field.relative_to_upload:
+        if field.kind in (FieldKind.PATH, FieldKind.FILE) and not field.relative_to_upload:
             # Paths outside the uploaded folder are relative to the file.
             found[name] = str(folder / str(parsed))
     return found
 
 
-_PATH_KINDS = (FieldKind.PATH, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
+_PATH_KINDS = (FieldKind.PATH, FieldKind.FILE, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST)
 
 
 def _check_paths(field: TripField, value: Any, home: tuple[str, ...] | None) -> None:

@@ -46,6 +46,7 @@ if sys.platform == "win32":
         sync_folder as sync_folder,
         write_new_private_file as write_new_private_file,
         write_private_file as write_private_file,
+        write_private_parts as write_private_parts,
     )
     from gpurent.infra.platform.windows.processes import (
         is_own_listener as is_own_listener,
@@ -82,6 +83,7 @@ else:
         sync_folder as sync_folder,
         write_new_private_file as write_new_private_file,
         write_private_file as write_private_file,
+        write_private_parts as write_private_parts,
     )
 
     def is_own_listener(port: int) -> bool:

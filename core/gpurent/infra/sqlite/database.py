@@ -12,7 +12,11 @@ from typing import Any
 
 from gpurent.errors import StorageError, UsageError
 from gpurent.infra.platform.system import create_private_file, make_private, replace_path, sync_folder
-from gpurent.infra.sqlite.database_errors import converted_errors, make_moved_error
+from gpurent.infra.sqlite.database_errors import (
+    converted_errors,
+    make_damaged_file_error,
+    make_moved_error,
+)
 from gpurent.infra.sqlite.older_programs import register_as_newer
 from gpurent.infra.sqlite.schema import MIGRATIONS, SCHEMA_VERSION, SQL_FUNCTIONS, MigrationPart
 from gpurent.locale import _
@@ -64,6 +68,18 @@ class Database:
 
     def close(self) -> None:
         self._db.close()
+
+    def write_snapshot(self, path: Path) -> None:
+        """Write everything, as it is at one moment, into the new private file ``path``; on disk when this returns."""
+        with self._lock, converted_errors(path):
+            create_private_file(path)
+            with closing(sqlite3.connect(path)) as copy:
+                self._db.backup(copy)
+
+    def require_sound(self) -> None:
+        """Raise `StorageError` if the file is damaged, as far as SQLite can tell from all of its pages."""
+        if self.fetch_rows("PRAGMA quick_check(1)") != [("ok",)]:
+            raise make_damaged_file_error(self._path)
 
     def require_in_place(self) -> None:
         """Raise `StorageError` if the file at its path is another one than was opened, or none."""

@@ -48,6 +48,11 @@ def make_storage_error(path: object, error: sqlite3.DatabaseError) -> StorageErr
     return StorageError(text, hint=suggest_restore() if code in _DAMAGE else _suggest_repair(code))
 
 
+def make_damaged_file_error(path: object) -> StorageError:
+    text = _("gpurent's journal {path} cannot be used: {why}").format(path=path, why=_("it is damaged"))
+    return StorageError(text, hint=suggest_restore())
+
+
 def make_moved_error(path: object) -> StorageError:
     return StorageError(
         _("gpurent's journal {path} was moved or deleted while it was in use").format(path=path),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define
@@ -142,6 +143,10 @@ class Sessions:
             yield
         for lock, token in late:
             lock.token, lock.is_recorded = token, True
+
+    def write_snapshot(self, path: Path) -> None:
+        """Write everything into the new file ``path``."""
+        self._shared.write_snapshot(path)
 
     def require_in_place(self) -> None:
         """Raise `StorageError` if the file was moved or deleted, which only writes find out by themselves."""

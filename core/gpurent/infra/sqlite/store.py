@@ -17,6 +17,7 @@ from gpurent.infra.sqlite.database import Database
 from gpurent.infra.sqlite.order_rows import OrderRows
 from gpurent.infra.sqlite.payment_rows import PaymentRows
 from gpurent.infra.sqlite.plugin_state import PluginStateRows
+from gpurent.infra.sqlite.restore_rows import RestoreRows
 from gpurent.infra.sqlite.sessions import Sessions
 from gpurent.infra.sqlite.volume_rows import VolumeRows
 from gpurent.infra.sqlite.watch_rows import WatchRows
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows):
+class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows, RestoreRows):
     """Implements `gpurent.ports.store.Store`. ``now`` is the provider's clock."""
 
     def __init__(
@@ -82,6 +83,10 @@ class SqliteStore(OrderRows, PaymentRows, WatchRows, VolumeRows, PluginStateRows
         from gpurent.infra.sqlite.summaries import SqliteSummaries
 
         return SqliteSummaries(self._database)
+
+    async def write_snapshot(self, path: Path) -> None:
+        """Implements `gpurent.ports.backup_store.SnapshotStore`."""
+        self._sessions.write_snapshot(path)
 
     # locks
 

@@ -54,6 +54,11 @@ class VaultAccess:
     def get_vault(self, scope: str) -> Vault:
         return ScopedVault(self._vault, scope)
 
+    def list_names(self, scope: str) -> list[str]:
+        """Return the names of the secrets of a scope; no passphrase is needed for that."""
+        prefix = f"{scope}/"
+        return [name.removeprefix(prefix) for name in self._vault.list_names() if name.startswith(prefix)]
+
     async def unlock(self, *, create: bool = False) -> None:
         """See `gpurent.ports.services.SecretStore`. The vault is local; deriving the key takes half a second, once."""
         if self._passphrase is None and self._vault.is_locked:
@@ -63,6 +68,17 @@ class VaultAccess:
         elif self._passphrase is None and create and not self._vault.exists and not self._was_asked:
             self._was_asked = True
             self._passphrase = await self._ask_new_passphrase()
+
+    async def find_passphrase(self) -> Secret | None:
+        """Return the passphrase of the vault; None if it has none, or if there is no vault.
+
+        Raises `AuthError` if it is wrong, or missing.
+        """
+        if not self._vault.has_passphrase:
+            return None
+        await self.unlock()
+        self._vault.unlock()
+        return self._passphrase
 
     async def confirm_change(self) -> str:
         """If the vault is not the one used last, ask once whether it is meant.

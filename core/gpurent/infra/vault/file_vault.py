@@ -234,16 +234,24 @@ class FileVault:
         return self.path.exists()
 
     @property
+    def has_passphrase(self) -> bool:
+        content = self._container.read()
+        return bool(content) and content["kdf"]["kind"] == PASSPHRASE_KIND
+
+    @property
     def is_locked(self) -> bool:
         """Whether a passphrase is needed before anything can be read."""
-        content = self._container.read()
-        return bool(content) and self._key is None and content["kdf"]["kind"] == PASSPHRASE_KIND
+        return self._key is None and self.has_passphrase
 
     def unlock(self) -> None:
         """Check the passphrase now; raises `AuthError` if it is wrong. A missing vault needs none."""
         content = self._container.read()
         if content:
             self._open_key(content)
+
+    def list_names(self) -> list[str]:
+        """Return the names of all records, which are not encrypted."""
+        return sorted(self._container.read().get("records", {}))
 
     def get(self, name: str) -> Secret | None:
         content = self._container.read()

@@ -12,7 +12,7 @@ from gpurent.infra.vault.container import KEY_FILE_KIND, PASSPHRASE_KIND
 from gpurent.locale import N_, _
 from gpurent.ports.outside_records import OutsideRecords
 
-_RECORDS_NAME = "vault"
+VAULT_RECORD = "vault"
 
 
 class VaultChange(Enum):
@@ -87,7 +87,7 @@ class LastUsedVault:
 
     def list_marks(self) -> Sequence[VaultMark]:
         """Return the mark from each place that has one."""
-        return _load_marks(self.records.list_values(_RECORDS_NAME))
+        return _load_marks(self.records.list_values(VAULT_RECORD))
 
     @property
     def revision(self) -> int:
@@ -106,12 +106,12 @@ class LastUsedVault:
         def keep_newer(values: Sequence[Any]) -> Any:
             return asdict(max([mark, *_load_marks(values)], key=lambda known: known.revision))
 
-        self.records.update(_RECORDS_NAME, keep_newer)
+        self.records.update(VAULT_RECORD, keep_newer)
 
     def replace(self, mark: VaultMark | None) -> None:
         """Record this vault in place of any other; None: any vault may come next."""
         value = asdict(mark) if mark is not None else None
-        self.records.update(_RECORDS_NAME, lambda _values: value)
+        self.records.update(VAULT_RECORD, lambda _values: value)
 
 
 def _load_marks(values: Sequence[Any]) -> list[VaultMark]:

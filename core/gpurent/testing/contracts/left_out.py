@@ -103,6 +103,18 @@ class LeftOutContract(TransferContractBase):
         assert {item.name for item in report.skipped} == left_out
         assert all(item.reason for item in report.skipped)
 
+    async def test_a_single_file_is_withheld(self, remote: MachineFixture, tmp_path: Path) -> None:
+        """Also where no ignore file asks for a look at each name, and through a link to the folder."""
+        source = tmp_path / "source"
+        (source / "sub").mkdir(parents=True)
+        for name in ("job.env", "sub/job.env", "a"):
+            (source / name).write_text(name)
+        (tmp_path / "link").symlink_to(source)
+        withheld = str((tmp_path / "link" / "sub" / "job.env").resolve())
+        report = await self.push(remote, source, own_folders=(withheld,))
+        assert {"a", "job.env", "sub"} == set(read_tree(remote.home / "work"))
+        assert [item.name for item in report.skipped] == ["sub/job.env"]
+
     async def test_what_is_named_is_sent(self, remote: MachineFixture, tmp_path: Path) -> None:
         source = _make_project(tmp_path / "source")
         report = await self.push(

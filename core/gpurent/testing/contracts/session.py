@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import ClassVar
 
@@ -20,6 +21,7 @@ import asyncssh
 import pytest
 
 from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
+from gpurent.domain.secret import Secret
 from gpurent.errors import JobError
 from gpurent.infra.ssh.connection import AsyncsshConnection
 from gpurent.roles.machine import SessionBackend
@@ -115,6 +117,25 @@ echo third"""
         words = (await jobs.read_log("odd")).decode()
         assert "IT'S 中文 42" in words
         assert words.endswith("second\nthird\n")
+
+    async def test_secrets_are_in_the_job_s_memory_alone(self, connection: AsyncsshConnection) -> None:
+        jobs = self.make_runner(connection)
+        text = "canary-7Q 'quoted' $HOME `x`\nsecond line"
+        command = 'printf %s "$TOKEN" | sha256sum; while [ ! -e "$HOME/end" ]; do sleep 0.1; done'
+        job = Job(name="job", command=command, secrets={"TOKEN": Secret(text)})
+        await asyncio.gather(jobs.start_job(job), self.make_runner(connection).start_job(job))
+
+        async def is_shown() -> bool:
+            return sha256(text.encode()).hexdigest().encode() in await jobs.read_log("job")
+
+        await wait_until(is_shown)
+        arguments = (await connection.run("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")).stdout
+        assert "canary" not in arguments
+        assert "run.sh" in arguments
+        assert (await connection.run('grep -rlF canary-7Q "$HOME"')).stdout == ""
+        assert (await jobs.start_job(job)).state is JobState.RUNNING, "it has them already"
+        await connection.run('touch "$HOME/end"')
+        assert (await self.wait_for_end(jobs, "job")).exit_code == 0
 
     async def test_started_twice_it_runs_once(self, connection: AsyncsshConnection) -> None:
         first, second = self.make_runner(connection), self.make_runner(connection)

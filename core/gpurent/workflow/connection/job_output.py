@@ -15,7 +15,8 @@ from gpurent.locale import _
 from gpurent.ports.kept_logs import KeptLogs
 from gpurent.ports.store import Store
 from gpurent.ports.terminal import Display
-from gpurent.workflow.connection.jobs import MachineCommands, ObservedJob
+from gpurent.workflow.connection.jobs import ObservedJob
+from gpurent.workflow.connection.machine_commands import MachineCommands
 
 
 @frozen(kw_only=True)

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
-from gpurent.domain.events import EventKind
 from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.domain.lease import Lease
 from gpurent.domain.trip import JobSpec, TripSpec
 from gpurent.errors import JobError, UsageError
-from gpurent.locale import _, join_list
-from gpurent.ports.connection import CommandResult, SshConnection
-from gpurent.ports.store import TripStore
-from gpurent.ports.terminal import Display
+from gpurent.locale import _
+from gpurent.ports.connection import SshConnection
 from gpurent.remote import jobs as remote
+from gpurent.remote.job_secrets import (
+    DELIVERED_STATUS,
+    DELIVERY_SECONDS,
+    WAITING_STATUS,
+    deliver_command,
+    make_delivery,
+)
 from gpurent.remote.setup_script import make_environment_lines
 from gpurent.remote.timer_script import CLOSING_STATUS
 from gpurent.roles.entries import LauncherEntry, SessionEntry
 from gpurent.roles.machine import SessionBackend
-from gpurent.roles.shell_door import RESTORE_HOME, make_terminal_line
+from gpurent.workflow.connection.job_variables import JobVariables
 from gpurent.workflow.connection.own_folders import check_own_folders
-from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.reconnecting import ReconnectingConnection
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.waiting import poll_until
 
@@ -34,8 +37,6 @@ T = TypeVar("T")
 START_TIMEOUT = 15.0
 INSTALL_TIMEOUT = 600.0
 ATTEMPT_VARIABLE = "GPURENT_ATTEMPT"
-# How often the log of a job is polled.
-LOG_POLL_INTERVAL = timedelta(seconds=2)
 
 
 @frozen(kw_only=True)
@@ -48,9 +49,10 @@ class ObservedJob:
 
 @frozen
 class JobRunners:
-    """Selects the session backend and the launcher of a job."""
+    """Selects the session backend and the launcher of a job, and reads its variables."""
 
     plugins: Plugins
+    variables: JobVariables
 
     def make_runner(self, ssh: SshConnection, lease: Lease, session: str = "") -> JobRunner:
         """Return the job runner for the machine of ``lease``. ``session`` names the backend (empty: highest rank)."""
@@ -84,8 +86,12 @@ class JobRunners:
     def make_job(self, spec: TripSpec, lease: Lease, trip_id: str, folder: str) -> Job:
         """Return the trip's job, with its command prefixed by the activation of the trip's environment."""
         command = make_environment_lines(spec.job.setup) + self.make_command_line(spec.job, lease)
-        env = {ATTEMPT_VARIABLE: str(spec.attempt)}
+        env = {**self.variables.get_plain(spec.job), ATTEMPT_VARIABLE: str(spec.attempt)}
         return Job(name=spec.job.name or trip_id, command=command, folder=folder, env=env)
+
+    def add_secrets(self, job: Job, spec: JobSpec) -> Job:
+        """Return the job with the variables that are written nowhere; raises as `JobVariables.read_secret` does."""
+        return evolve(job, secrets=self.variables.read_secret(spec))
 
 
 @frozen
@@ -103,10 +109,12 @@ class JobRunner:
     async def start_job(self, job: Job) -> JobStatus:
         """Start ``job`` unless a job of that name exists, and return its status. Idempotent.
 
-        Raises `JobError` if the session does not start.
+        Raises `JobError` if the session does not start, or does not take its secrets.
         """
         status = await self.get_status(job.name)
         if status.state is not JobState.ABSENT:
+            if job.secrets and status.state is JobState.RUNNING:
+                await self._deliver_secrets(job)
             return status
         await self._install_backend()
         await self._write_job_files(job)
@@ -132,12 +140,29 @@ class JobRunner:
                     )
                 ),
             )
+        if job.secrets and status.state is JobState.RUNNING:
+            await self._deliver_secrets(job)
         return status
 
     def _suggest_another(self) -> str:
         if not self.other_sessions:
             return ""
         return _("Try another session backend: --session {name}").format(name=self.other_sessions[0])
+
+    async def _deliver_secrets(self, job: Job) -> None:
+        """Hand the job its secrets, unless it has them; it waits for them before its command."""
+        command, text = deliver_command(job.state_dir), make_delivery(job.secrets)
+        ran = await self.ssh.run(command, input=text, timeout=DELIVERY_SECONDS)
+        if ran.exit_status == WAITING_STATUS:  # two have written at once
+            ran = await self.ssh.run(command, input=text, timeout=DELIVERY_SECONDS)
+        if ran.exit_status != DELIVERED_STATUS:
+            raise JobError(
+                _("the job {name} did not take its secrets").format(name=job.name),
+                hint=_("It waits for them. Try again, or stop it: gpurent stop LEASE {name}").format(
+                    name=job.name
+                ),
+                detail=ran.stderr[:500],
+            )
 
     async def _install_backend(self) -> None:
         if not (await self.ssh.run(self.backend.probe_command())).exit_status:
@@ -167,7 +192,9 @@ class JobRunner:
         if ran.exit_status:
             raise JobError(
                 _("the job's files could not be written: {said}").format(said=ran.said[:200]),
-                hint=_("Is the machine's disk full?"),
+                hint=_("Is the machine's disk full?")
+                if not job.secrets
+                else _("Is the machine's disk full, or can its home folder have no named pipes?"),
                 detail=ran.said,
             )
 
@@ -232,126 +259,3 @@ class JobLog:
             self.offset += len(chunk)
             self.show(chunk)
         return status
-
-
-@frozen
-class MachineCommands:
-    """Commands on one lease. Each call opens its own connection, reconnects if it drops, and closes it."""
-
-    connections: Connections
-    runners: JobRunners
-    store: TripStore
-    display: Display
-
-    async def open_shell(self, lease_id: str, command: tuple[str, ...] = ()) -> int:
-        """Run ``command`` (empty: a login shell) attached to this terminal and return its exit code. Never retried.
-
-        One word is a line for the user's login shell; several are a program and its arguments, which no shell changes.
-        """
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            ssh = await connection.ensure_open()
-            if len(command) > 1:
-                script = f"{RESTORE_HOME}; {shlex.join(command)}"
-                return await ssh.run_interactive(make_terminal_line(ssh.endpoint.user, script))
-            return await ssh.run_interactive(command[0] if command else None)
-
-    async def run_command(self, lease_id: str, command: str, *, timeout: float = 600.0) -> CommandResult:
-        """Run ``command`` and return its complete output. Never retried."""
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            return await (await connection.ensure_open()).run(command, timeout=timeout)
-
-    async def start_job(
-        self, lease_id: str, name: str, command: tuple[str, ...], folder: str, launcher: str, session: str
-    ) -> JobStatus:
-        """Start ``command`` as the job ``name`` and return its status; a job of the same name is not started again."""
-        lease = await self.connections.leases.get_lease(lease_id)
-        line = self.runners.make_command_line(JobSpec(command=command, launcher=launcher), lease)
-        job = Job(name=name, command=line, folder=folder)
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            await self.runners.run_with_retry(connection, session, lambda runner: runner.start_job(job))
-            return await self.runners.run_with_retry(
-                connection, session, lambda runner: runner.wait_for_early_exit(name, 1.0)
-            )
-
-    async def list_sessions(self, lease_id: str, session: str = "") -> Sequence[SessionInfo]:
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            return await self.runners.run_with_retry(
-                connection, session, lambda runner: runner.list_sessions()
-            )
-
-    async def attach_session(self, lease_id: str, name: str, session: str = "") -> int:
-        """Attach this terminal to the session ``name`` (empty: the only session)."""
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            chosen = await self.runners.run_with_retry(
-                connection, session, lambda runner: _select_session(runner, name)
-            )
-            ssh = await connection.ensure_open()
-            runner = self.runners.make_runner(ssh, await connection.get_lease(), session)
-            connection.emit(
-                EventKind.WAITING,
-                _("to detach and leave it running: {keys}").format(keys=runner.backend.detach_hint()),
-            )
-            return await ssh.run_interactive(
-                make_terminal_line(ssh.endpoint.user, runner.backend.attach_command(chosen))
-            )
-
-    async def show_log(
-        self,
-        lease_id: str,
-        name: str,
-        follow: bool,
-        session: str = "",
-        *,
-        silent: bool = False,
-        lines: int | None = None,
-    ) -> JobStatus:
-        """Show the job's output, unless ``silent``, and return its status; with ``follow``, until the job ends.
-
-        ``lines``: of what there is now, only so many lines at its end.
-        """
-        log = JobLog(name or await self._get_job_name(lease_id), self.display.show_output)
-
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            if lines is not None and not silent:
-                log.offset = await self.runners.run_with_retry(
-                    connection, session, lambda runner: runner.find_tail_offset(log.name, lines)
-                )
-
-            async def look(runner: JobRunner) -> JobStatus:
-                return await (runner.get_status(log.name) if silent else log.read_new_output(runner))
-
-            while True:
-                status = await self.runners.run_with_retry(connection, session, look)
-                if status.state is not JobState.RUNNING or not follow:
-                    return status
-                await self.connections.poller.pause(LOG_POLL_INTERVAL, 0.3)
-
-    async def stop_job(self, lease_id: str, name: str, session: str = "") -> JobStatus:
-        async with self.connections.connect_to_lease(lease_id) as connection:
-            await self.runners.run_with_retry(connection, session, lambda runner: runner.stop_job(name))
-            return await self.runners.run_with_retry(
-                connection, session, lambda runner: runner.get_status(name)
-            )
-
-    async def _get_job_name(self, lease_id: str) -> str:
-        """Return the job name of the trip that created the lease, or ``job`` if there is none."""
-        lease = await self.connections.leases.get_lease(lease_id)
-        jobs = [
-            trip.spec.job.name or trip.id
-            for trip in await self.store.list_trips(lease.id)
-            if trip.spec.job.command
-        ]
-        return jobs[0] if jobs else "job"
-
-
-async def _select_session(runner: JobRunner, name: str) -> SessionInfo:
-    if name:
-        return await runner.get_session(name)
-    found = await runner.list_sessions()
-    if len(found) != 1:
-        raise UsageError(
-            _("which session? ({many})").format(many=join_list(info.name for info in found))
-            if found
-            else _("no session is running on the machine")
-        )
-    return found[0]

@@ -12,12 +12,13 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import compute_file_state, compute_link_state
+from gpurent.domain.machine_folders import TRIP_FOLDER_PATTERN, find_work_folder
 from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.upload_rules import is_ignore_file
 from gpurent.locale import _
 from gpurent.ports.transferred_files import StateRecords, TransferredFiles
 
-_TRIP_FOLDER = re.compile(r"\bgpurent/t\d{4}-[^/]+")
+_TRIP_FOLDER = re.compile(TRIP_FOLDER_PATTERN)
 
 
 class UploadedFiles:
@@ -101,27 +102,33 @@ def _describe_kept(name: str, place: str) -> str:
 
 @frozen
 class KnownFilesMaker:
-    """Opens the records of transfers: those of a trip's folder, or of all others with the lease's machine.
+    """Opens the records of transfers: those of a trip, of a folder of gpurent's, or of all others with a machine.
 
-    A trip may go on with another lease, whose machine has the same folder; and two trips may use one lease, of which
-    each has its own files.
+    A trip may go on with another lease, whose machine has the same folder; and two may use one lease, of which each has
+    its own files. What an earlier trip has brought may be replaced, although it worked in the same folder.
     """
 
     files: TransferredFiles
 
     @contextmanager
-    def open_downloadable(self, lease_id: str, remote_paths: Iterable[str]) -> Iterator[DownloadableFiles]:
-        """``remote_paths``: what is downloaded."""
-        with closing(self._open_records(lease_id, remote_paths)) as records:
+    def open_downloadable(
+        self, lease_id: str, remote_paths: Iterable[str], trip_id: str = ""
+    ) -> Iterator[DownloadableFiles]:
+        """``remote_paths``: what is downloaded; ``trip_id``: of the trip whose results they are."""
+        with closing(self._open_records(lease_id, remote_paths, trip_id)) as records:
             yield DownloadableFiles(records)
 
-    def record_upload(self, lease_id: str, target: str, uploaded: UploadedFiles) -> None:
-        with closing(self._open_records(lease_id, (target,))) as records:
+    def record_upload(self, lease_id: str, target: str, uploaded: UploadedFiles, trip_id: str = "") -> None:
+        with closing(self._open_records(lease_id, (target,), trip_id)) as records:
             records.add(uploaded.iter_states(), came=False)
 
-    def _open_records(self, lease_id: str, remote_paths: Iterable[str]) -> StateRecords:
+    def _open_records(self, lease_id: str, remote_paths: Iterable[str], trip_id: str) -> StateRecords:
         """The lease's records have what the trips transferred, too, because a path may lead to any folder."""
         machine = f"lease {lease_id}"
         found = (_TRIP_FOLDER.search(posixpath.normpath(path)) for path in remote_paths)
         names = dict.fromkeys(folder.group() if folder else machine for folder in found)
-        return self.files.open_records(tuple(names), () if machine in names else (machine,))
+        others = () if machine in names else (machine,)
+        own = find_work_folder(trip_id, "")
+        if trip_id and own not in names:
+            return self.files.open_records((own,), (*names, *others))
+        return self.files.open_records(tuple(names), others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -48,6 +49,7 @@ from gpurent.workflow.connection.jobs import JobRunner, JobRunners
 from gpurent.workflow.connection.known_files import DownloadableFiles
 from gpurent.workflow.connection.local_folder import LocalPlace, get_results_folder, get_results_place
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.result_list import ResultList, list_results
 from gpurent.workflow.connection.transfers import FileTransfers, work_folder
 
 MAX_NAMES = 500  # in one request, so that its command does not become too long
@@ -58,19 +60,23 @@ PROBE_TIMEOUT = 300.0
 class ResultsOutcome:
     """What was downloaded, and what was not.
 
-    ``absent``: named paths that do not exist on the machine. ``failures``: why something that exists was not
-    downloaded, in words.
+    ``saved``: what is on this computer now. ``absent``: named paths that do not exist on the machine. ``unchanged``:
+    those that are there from before the job, which has changed nothing in them. ``failures``: why something that exists
+    was not downloaded, in words.
     """
 
     report: TransferReport
+    saved: ResultList | None = None
     absent: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[str, ...]:
         """What is absent and what failed, in words."""
         absent = [_("{path} does not exist on the machine").format(path=path) for path in self.absent]
-        return (*absent, *self.failures)
+        text = _("{path} is from before the job, which has changed nothing in it")
+        return (*absent, *(text.format(path=path) for path in self.unchanged), *self.failures)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -92,6 +98,7 @@ class ResultsPlan:
     refused: tuple[bytes, ...] = ()
     links: tuple[bytes, ...] = ()
     absent: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
     limit: int | None = None
 
@@ -115,10 +122,12 @@ class ResultsDownloader:
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
         await self.keep_log(connection, spec, trip_id)
-        job_name, folder = spec.job.name or trip_id, work_folder(trip_id)
+        job_name, folder = spec.job.name or trip_id, work_folder(trip_id, spec.upload)
         plan = await connection.run_helper(lambda ssh: find_results(ssh, spec, folder, job_name))
         names = self.transfers.local.names.make_names(get_results_folder(spec))
-        with self.transfers.local.known_files.open_downloadable(connection.lease_id, (folder,)) as known:
+        with self.transfers.local.known_files.open_downloadable(
+            connection.lease_id, (folder,), trip_id
+        ) as known:
             downloads = PlannedDownloads(spec, folder, plan, names, known)
             reports, failures = [downloads.report_links()], list(plan.failures)
             for pull in downloads.iter_pulls():
@@ -134,7 +143,15 @@ class ResultsDownloader:
             report = await self.transfers.archive_refused(connection, downloads.make_pull(), report)
         except TransferError as error:
             failures.append(error.message)
-        return ResultsOutcome(report=report, absent=plan.absent, failures=tuple(dict.fromkeys(failures)))
+        paths = (*plan.paths, *(path for path, _place in plan.linked_files))
+        place, files = get_results_place(spec), self.transfers.local.files
+        return ResultsOutcome(
+            report=report,
+            saved=await asyncio.to_thread(list_results, files, place, paths),
+            absent=plan.absent,
+            unchanged=plan.unchanged,
+            failures=tuple(dict.fromkeys(failures)),
+        )
 
     async def keep_log(self, connection: ReconnectingConnection, spec: TripSpec, trip_id: str) -> None:
         """Keep what the job has written so far. A failure is no error: the results matter more."""
@@ -242,8 +259,8 @@ async def find_results(ssh: SshConnection, spec: TripSpec, folder: str, job_name
     # The whole folder is what a single star matches.
     named = tuple("*" if path == "." else path for path in spec.results.paths)
     bases = list(dict.fromkeys(get_pattern_base(path) for path in named if is_pattern(path)))
-    since = "" if named else f"{Job(name=job_name, command='', folder=folder).state_dir}/run.sh"
-    command = find_results_command(folder, named, bases, since)
+    state_dir = Job(name=job_name, command="", folder=folder).state_dir
+    command = find_results_command(folder, state_dir, named, bases, with_changes=not named)
     ran = await ssh.run(command, timeout=PROBE_TIMEOUT)
     found = parse_results(ran.stdout, len(named), len(bases))
     if found is None:
@@ -255,19 +272,23 @@ async def find_results(ssh: SshConnection, spec: TripSpec, folder: str, job_name
 
 def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults) -> ResultsPlan:
     listings = dict(zip(bases, found.listings, strict=True))
+    newer = dict(zip(bases, found.newer or found.listings, strict=True))
     paths: list[str] = []
     matched: list[bytes] = []
     linked: list[tuple[str, str]] = []
     absent: list[str] = []
+    unchanged: list[str] = []
     failures: list[str] = []
     for path, about in zip(named, found.paths, strict=True):
-        if about.kind is PathKind.LINKED_FILE:
+        if about.kind is PathKind.UNCHANGED:
+            unchanged.append(path)
+        elif about.kind is PathKind.LINKED_FILE:
             linked.append((path, about.target))
         elif about.kind is not PathKind.MISSING:
             paths.append(path)
         elif not is_pattern(path):
             absent.append(path)
-        elif (listing := listings[get_pattern_base(path)]) is None:
+        elif (listing := (newer if about.is_earlier else listings)[get_pattern_base(path)]) is None:
             failures.append(_("{path}: the machine lists too many names").format(path=path))
         elif matches := [name for name in listing if compile_pattern(path).fullmatch(name)]:
             matched += (name for name in matches if name != b".")  # the job's folder itself
@@ -281,6 +302,7 @@ def _plan_named(named: Sequence[str], bases: Sequence[str], found: FoundResults)
         linked_files=tuple(linked),
         refused=_outside(refused, kept),
         absent=tuple(absent),
+        unchanged=tuple(unchanged),
         failures=tuple(failures),
     )
 

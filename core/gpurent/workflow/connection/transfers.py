@@ -10,9 +10,11 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.machine_folders import WORK_FOLDER
+from gpurent.domain.local_files import FileStates
+from gpurent.domain.machine_folders import find_work_folder
 from gpurent.domain.question import Question, QuestionKind
 from gpurent.domain.transfer import PullRequest, PushRequest, TransferReport
+from gpurent.domain.trip import UploadSpec
 from gpurent.errors import (
     AuthError,
     ExpandingDownload,
@@ -38,6 +40,7 @@ from gpurent.workflow.connection.known_files import KnownFilesMaker, UploadedFil
 from gpurent.workflow.connection.left_out import archive_refused_files
 from gpurent.workflow.connection.local_names import LocalNamesMaker
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.result_inputs import BothStates
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.runtime.events import EventEmitter
 from gpurent.workflow.runtime.plugins import Plugins
@@ -47,9 +50,9 @@ from gpurent.workflow.runtime.waiting import run_in_background
 AUTO = "auto"
 
 
-def work_folder(trip_id: str) -> str:
+def work_folder(trip_id: str, upload: UploadSpec) -> str:
     """Return the folder of a trip's files on the machine, relative to the home folder."""
-    return f"{WORK_FOLDER}/{trip_id}"
+    return find_work_folder(trip_id, upload.project)
 
 
 @frozen
@@ -85,12 +88,19 @@ class FileTransfers:
         push: PushRequest,
         name: str = "",
         backends: Sequence[TransferBackend] = (),
+        states: FileStates | None = None,
+        trip_id: str = "",
     ) -> TransferReport:
-        """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given."""
+        """Upload with the backend ``name`` (empty: the best that can do it), or with one of ``backends`` if given.
+
+        ``states`` takes note of all files, those that are there already included. ``trip_id``: whose upload it is.
+        """
         return await self._try_backends(
             connection,
             backends or self.iter_backends(name),
-            lambda backend, ssh, watch: self.push_with(backend, ssh, push, connection.lease_id, watch),
+            lambda backend, ssh, watch: self.push_with(
+                backend, ssh, push, connection.lease_id, states, trip_id, watch
+            ),
         )
 
     async def download(
@@ -161,15 +171,20 @@ class FileTransfers:
         ssh: SshConnection,
         push: PushRequest,
         lease_id: str,
+        states: FileStates | None = None,
+        trip_id: str = "",
         watch: FirstByteWatch | None = None,
     ) -> TransferReport:
         """Push with ``backend``; ``watch`` notes whether anything was transferred."""
         uploaded = UploadedFiles()
+        told = uploaded if states is None else BothStates(uploaded, states)
         progress = self.display.start_progress(_("upload"))
         progress = progress if watch is None else watch.wrap(progress)
-        report = await backend.push(ssh, evolve(push, states=uploaded), progress)
+        report = await backend.push(ssh, evolve(push, states=told), progress)
         if not push.dry_run:
-            await asyncio.to_thread(self.local.known_files.record_upload, lease_id, push.target, uploaded)
+            await asyncio.to_thread(
+                self.local.known_files.record_upload, lease_id, push.target, uploaded, trip_id
+            )
         return report
 
     def report_unsupported(self, error: GpurentError) -> None:

@@ -56,10 +56,10 @@ class UploadGuard:
             if error.errno in LINK_ERRORS:
                 raise linked_source_error(path) from None
 
-    def exclude_own_folders(self, push: PushRequest) -> PushRequest:
-        """Return ``push`` such that gpurent's own folders, where they lie below its sources, are left out."""
+    def exclude_own_folders(self, push: PushRequest, withheld: Sequence[str] = ()) -> PushRequest:
+        """Return ``push`` such that gpurent's own folders and ``withheld`` files below its sources are left out."""
         sources = [source.resolve() for source in push.sources]
-        own = (folder.resolve() for folder in self.own_folders)
+        own = (path.resolve() for path in (*self.own_folders, *map(Path, withheld)))
         inside = {str(path) for path in own if any(path.is_relative_to(source) for source in sources)}
         return evolve(push, own_folders=tuple(sorted(inside)))
 

@@ -65,7 +65,7 @@ class GuardedTrip:
     def measured_paths(self) -> Sequence[str]:
         """The paths on the machine whose size is measured, relative to the home folder: of a pattern, its folder."""
         names = (get_pattern_base(name) if is_pattern(name) else name for name in self.spec.results.paths)
-        return tuple(dict.fromkeys(f"{work_folder(self.id)}/{name}" for name in names))
+        return tuple(dict.fromkeys(f"{work_folder(self.id, self.spec.upload)}/{name}" for name in names))
 
 
 @frozen

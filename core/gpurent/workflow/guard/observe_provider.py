@@ -19,6 +19,7 @@ from gpurent.workflow.guard.warnings import format_failure
 from gpurent.workflow.payments.missing_leases import MissingLeases
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.plugins import Plugins
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 from gpurent.workflow.timing.time_reader import TimeLeftReader
 
 MAX_CONCURRENT = 4
@@ -30,11 +31,12 @@ READ_INTERVAL_FACTOR = 20
 
 @define
 class LeaseGroups:
-    """The leases that are not over, by provider; ``unguarded``: those that nothing can be done about."""
+    """The leases that are not over, by provider; ``unguarded``: why nothing is done about a lease, by its id."""
 
     leases: LeaseStore
     plugins: Plugins
-    unguarded: Sequence[Lease] = field(default=(), init=False)
+    checks: RestoreChecks
+    unguarded: Mapping[str, GpurentError] = field(factory=dict, init=False)
     _groups: Mapping[str, Sequence[Lease]] = field(factory=dict, init=False)
     _next_read_at: float = field(default=0.0, init=False)
 
@@ -45,12 +47,14 @@ class LeaseGroups:
         if begun < self._next_read_at:
             return self._groups
         found: dict[str, list[Lease]] = {}
-        unguarded = []
+        unguarded = {}
+        formers = await self.checks.find_former_leases()
         for lease in await self.leases.list_open_leases():
-            if self.plugins.find_obstacle(lease) is None:
+            obstacle = self.plugins.find_obstacle(lease) or formers.get(lease.id)
+            if obstacle is None:
                 found.setdefault(lease.provider, []).append(lease)
             else:
-                unguarded.append(lease)
+                unguarded[lease.id] = obstacle
         self._groups, self.unguarded = found, unguarded
         self._next_read_at = loop.time() + READ_INTERVAL_FACTOR * (loop.time() - begun)
         return found

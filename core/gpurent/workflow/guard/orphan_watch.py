@@ -62,6 +62,10 @@ def _format_warning(orphan: Orphan) -> str:
             "{provider}: {name} was rented from here and may cost money, but the journal does not know it."
             " See: gpurent orphans"
         ),
+        OrphanKind.FORMER_LEASE: _(
+            "{provider}: {name} was rented before the backup was restored and may cost money; nothing is done with it."
+            " See: gpurent orphans"
+        ),
         OrphanKind.UNKNOWN_MACHINE: _(
             "{provider}: {name} is not known here; it may belong to another computer on this account."
             " See: gpurent orphans"

@@ -235,13 +235,9 @@ class Guard:
 
     def _report_unguarded(self) -> Mapping[str, GpurentError]:
         """Warn of the leases that nothing can be done about, each once; return the errors by lease."""
-        found = {}
-        for lease in self.lease_groups.unguarded:
-            error = self.lease_groups.plugins.find_obstacle(lease)
-            if error is not None:
-                found[lease.id] = error
-                self.controller.warnings.record_outcome(lease.id, format_failure(error), lease.id)
-        return found
+        for lease_id, error in self.lease_groups.unguarded.items():
+            self.controller.warnings.record_outcome(lease_id, format_failure(error), lease_id)
+        return dict(self.lease_groups.unguarded)
 
     # checking leases
 

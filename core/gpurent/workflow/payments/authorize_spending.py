@@ -15,6 +15,7 @@ from gpurent.locale import _
 from gpurent.workflow.payments.budgets import Budgets
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 from gpurent.workflow.runtime.trip_chain import list_earlier_trips
 
 _STEP = "authorize"
@@ -26,6 +27,7 @@ class SpendingAuthorizer:
 
     budgets: Budgets
     questions: Questions
+    checks: RestoreChecks
 
     async def require_authorization(
         self, trip: TripContext, provider: str, limits: TripLimits, proposal: SpendingProposal
@@ -35,6 +37,7 @@ class SpendingAuthorizer:
         Without anybody to ask, a budget on the command line or in the user's settings authorizes it. Raises `Declined`
         or `ConfirmationRequired` if it is not authorized; nothing has been ordered then.
         """
+        await self.checks.require_checked(provider, trip.id)
         known = await self._list_authorizations(trip)
         if any(item.covers(proposal) for item in known):
             return
@@ -51,6 +54,7 @@ class SpendingAuthorizer:
 
         What was decided is recorded as ``step``. Raises as `require_authorization` does.
         """
+        await self.checks.require_checked(provider, trip.id)
         if await trip.find_result(step, SpendingAuthorization) is None:
             by = await self._authorize(trip, provider, limits, proposal)
             await trip.record_result(step, _make_authorization(proposal, by))

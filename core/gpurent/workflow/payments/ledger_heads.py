@@ -11,7 +11,7 @@ from gpurent.domain.ledger_chain import LedgerHead
 from gpurent.ports.outside_records import OutsideRecords
 from gpurent.ports.store import Store
 
-_NAME = "ledger"
+LEDGER_RECORD = "ledger"
 
 
 @frozen
@@ -23,7 +23,7 @@ class LedgerHeads:
 
     async def list_lost_heads(self) -> Sequence[LedgerHead]:
         """Return the recorded entries that the ledger does not have: it is shorter, or its chain is another one."""
-        recorded = dict.fromkeys(_load_heads(self.records.list_values(_NAME)))
+        recorded = dict.fromkeys(_load_heads(self.records.list_values(LEDGER_RECORD)))
         known = set(await self.store.ledger.list_heads()) if recorded else set[LedgerHead]()
         return [head for head in recorded if head not in known and not await self._has_entry(head)]
 
@@ -34,14 +34,14 @@ class LedgerHeads:
 
         def keep_longest(values: Sequence[Any]) -> Any:
             kept = _by_account([*_load_heads(values), *heads])  # another process may have entered more since
-            return _dump_heads((kept | _by_account(lost)).values())
+            return dump_heads((kept | _by_account(lost)).values())
 
-        self.records.update(_NAME, keep_longest)
+        self.records.update(LEDGER_RECORD, keep_longest)
 
     async def accept_ledger(self) -> None:
         """Record the newest entries in place of all that was recorded."""
         heads = await self.store.ledger.list_heads()
-        self.records.update(_NAME, lambda _values: _dump_heads(heads))
+        self.records.update(LEDGER_RECORD, lambda _values: dump_heads(heads))
 
     async def _has_entry(self, head: LedgerHead) -> bool:
         return await self.store.ledger.find_link(head.provider, head.account, head.number) == head.link
@@ -52,7 +52,7 @@ def _by_account(heads: Iterable[LedgerHead]) -> dict[tuple[str, str], LedgerHead
     return {(head.provider, head.account): head for head in sorted(heads, key=lambda head: head.number)}
 
 
-def _dump_heads(heads: Iterable[LedgerHead]) -> list[dict[str, Any]]:
+def dump_heads(heads: Iterable[LedgerHead]) -> list[dict[str, Any]]:
     return [asdict(head) for head in sorted(heads, key=lambda head: (head.provider, head.account))]
 
 

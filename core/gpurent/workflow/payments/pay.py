@@ -28,6 +28,7 @@ from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.plugins import Plugins
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 
 # A bill or rate that is off by this factor is taken for a mistake, and no earlier consent covers it.
 MAX_PRICE_RATIO = 2
@@ -144,6 +145,7 @@ class Payments:
     bookkeeping: Bookkeeping
     clocks: ProviderClocks
     find_account: Callable[[str], str]
+    checks: RestoreChecks
 
     async def may_be_paid(self, bill: Bill) -> bool:
         """Whether the bill was authorized, so that the account may have been asked to pay it."""
@@ -202,6 +204,7 @@ class Payments:
         self, trip: TripContext, step: str, bill: Bill, record: AuthorizedBill, agreed: AgreedPrice
     ) -> Payment:
         provider = record.provider
+        await self.checks.require_checked(provider, trip.id)
         overdue = bill.due is not None and self.clocks.clock_of(provider).now() >= bill.due
         if overdue and not await self._was_paid(trip, step, provider, bill):
             # An overdue bill is never paid; only an earlier payment of it is accepted.

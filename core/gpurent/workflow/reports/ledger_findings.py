@@ -164,3 +164,8 @@ def make_unlisted_finding(provider: str, line: LedgerLine) -> LedgerFinding:
 
 def make_unreadable_finding(provider: str, reason: str, lease: str = "") -> LedgerFinding:
     return LedgerFinding(provider=provider, difference=Difference.UNKNOWN, lease=lease, reason=reason)
+
+
+def list_unreadable(findings: Iterable[LedgerFinding]) -> set[str]:
+    """Return the providers of which something could not be read."""
+    return {finding.provider for finding in findings if finding.difference is Difference.UNKNOWN}

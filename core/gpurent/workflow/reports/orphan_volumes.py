@@ -33,7 +33,9 @@ class OrphanVolumes:
 
     def _make_orphan(self, volume: Volume, was_deleted: bool) -> Orphan:
         label = VolumeLabel.parse(volume.label)
-        is_ours = was_deleted or (label is not None and label.is_of(self.copies.get_installation()))
+        is_ours = was_deleted or (
+            label is not None and any(map(label.is_of, self.copies.list_installations()))
+        )
         return Orphan(
             kind=OrphanKind.LOST_VOLUME if is_ours else OrphanKind.UNKNOWN_VOLUME,
             provider=volume.provider,

@@ -20,6 +20,7 @@ from gpurent.roles.lease import ManualProvider
 from gpurent.workflow.reports.late_orders import LateOrders
 from gpurent.workflow.reports.orphan_money import OrphanMoney
 from gpurent.workflow.reports.orphan_volumes import OrphanVolumes
+from gpurent.workflow.runtime.lease_copier import LeaseCopier
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.logins import Logins
 
@@ -51,9 +52,7 @@ class _ProviderSearch:
         ]
         living = [lease for lease in ours if not lease.is_over or lease.pending is not None]
         ended = [lease for lease in ours if lease.is_over and lease.pending is None]
-        lost = [
-            copy for copy in await self.leases.copier.list_lost_leases() if copy.provider == self.provider
-        ]
+        lost = [copy for copy in await list_unattended(self.leases.copier) if copy.provider == self.provider]
         machines = () if isinstance(listed, Unknown) else listed
         refs = {machine.ref for machine in machines}
         for machine in machines:
@@ -114,7 +113,7 @@ class _ProviderSearch:
     async def _examine(self, machine: Lease, ended: Sequence[Lease], lost: Sequence[LeaseCopy]) -> None:
         copy = next((copy for copy in lost if self._is_of(machine, copy)), None)
         if copy is not None:
-            self._add(OrphanKind.LOST_LEASE, machine, copy=copy)
+            self._add(_get_kind(copy), machine, copy=copy)
             return
         former = next((lease for lease in reversed(ended) if lease.ref == machine.ref), None)
         if former is not None and not former.needs_proof:
@@ -130,7 +129,7 @@ class _ProviderSearch:
         )
         if maybe is not None:
             reason = _("it may be the machine of the unfinished order {key}").format(key=maybe.label)
-            self._add(OrphanKind.LOST_LEASE, machine, copy=maybe, reason=reason)
+            self._add(_get_kind(maybe), machine, copy=maybe, reason=reason)
             return
         reason = revived.reason if isinstance(revived, Unknown) else ""
         self._add(OrphanKind.UNKNOWN_MACHINE, machine, reason=reason)
@@ -199,7 +198,7 @@ class _ProviderSearch:
             is_listed = None
             reason = _("it belongs to the account {account}").format(account=copy.account)
         orphan = Orphan(
-            kind=OrphanKind.LOST_LEASE,
+            kind=_get_kind(copy),
             provider=self.provider,
             ref=copy.ref,
             lease=copy.lease,
@@ -212,6 +211,16 @@ class _ProviderSearch:
             reason=reason,
         )
         return OrphanMachine(orphan=orphan, copy=copy)
+
+
+async def list_unattended(copier: LeaseCopier) -> Sequence[LeaseCopy]:
+    """Return the copies of the lost leases, and of those that a former installation rented."""
+    found = {copy.lease: copy for copy in await copier.list_former_leases()}
+    return list({**found, **{copy.lease: copy for copy in await copier.list_lost_leases()}}.values())
+
+
+def _get_kind(copy: LeaseCopy) -> OrphanKind:
+    return OrphanKind.FORMER_LEASE if copy.former else OrphanKind.LOST_LEASE
 
 
 @frozen
@@ -242,7 +251,7 @@ class OrphanSearch:
         leases = await self.leases.store.list_open_leases()
         listed = {lease.provider for lease in leases if self.leases.plugins.is_known_to_provider(lease)}
         listed |= {volume.provider for volume in await self.volumes.volumes.list_volumes()}
-        return logged_in | listed | {copy.provider for copy in await self.leases.copier.list_lost_leases()}
+        return logged_in | listed | {copy.provider for copy in await list_unattended(self.leases.copier)}
 
     def _may_be_logged_in(self, provider: str) -> bool:
         try:
@@ -252,7 +261,7 @@ class OrphanSearch:
 
     async def _has_list(self, provider: str) -> bool:
         """Whether the provider can be asked at all; one without an API is searched only for what the copies have."""
-        if any(copy.provider == provider for copy in await self.leases.copier.list_lost_leases()):
+        if any(copy.provider == provider for copy in await list_unattended(self.leases.copier)):
             return True
         try:
             return not isinstance(self.leases.plugins.provider(provider), ManualProvider)

@@ -16,7 +16,7 @@ from gpurent.domain.trip import StepRecord, TripRecord
 from gpurent.locale import _
 from gpurent.ports.kept_logs import KeptLogs
 from gpurent.ports.store import Store
-from gpurent.workflow.connection.local_folder import get_results_folder
+from gpurent.workflow.connection.result_list import ResultList
 from gpurent.workflow.payments.bookkeeping import Bookkeeping
 from gpurent.workflow.runtime.durable_steps import TripTracker
 
@@ -25,8 +25,9 @@ from gpurent.workflow.runtime.durable_steps import TripTracker
 class TripReport:
     """``waiting_for``: what an open trip waits for, in words; ``owner``: the process that works on it, if any.
 
-    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up, into
-    ``results_folder``. ``log``: the file in which its job's output is kept here; None if there is none.
+    ``commands``: what can be typed now. ``download``: the complete downloads of its results, added up. ``results``:
+    what they brought; None if that is not recorded. ``log``: the file in which its job's output is kept here; None if
+    there is none.
     """
 
     record: TripRecord
@@ -38,8 +39,8 @@ class TripReport:
     owner: LockOwner | None
     commands: Sequence[str]
     download: TransferReport
-    results_folder: Path
-    log: Path | None
+    results: ResultList | None = None
+    log: Path | None = None
 
     @property
     def current_step(self) -> StepRecord | None:
@@ -60,6 +61,7 @@ class TripReports:
         record = await self.trip_tracker.get_trip(trip_id)
         lease = await self.store.find_lease(record.lease) if record.lease else None
         downloads = await self.store.list_recorded_steps(record.id, ".download", TransferReport)
+        lists = await self.store.list_recorded_steps(record.id, ".results", ResultList)
         owner = await self.trip_tracker.locks.find_trip_owner(record.id) if record.is_open else None
         return TripReport(
             record=record,
@@ -71,7 +73,7 @@ class TripReports:
             owner=owner,
             commands=self._list_commands(record, lease),
             download=sum_reports(report for _step, report in downloads),
-            results_folder=get_results_folder(record.spec),
+            results=lists[-1][1] if lists else None,
             log=self.kept_logs.find_path(record.id),
         )
 

@@ -219,8 +219,9 @@ class TripTracker:
             hint=suggest_id(trip_id, known, _("See: gpurent trips")),
         )
 
-    async def begin_trip(self, kind: str, spec: TripSpec, lease: str = "") -> TripContext:
-        trip_id = self.make_trip_id()
+    async def begin_trip(self, kind: str, spec: TripSpec, lease: str = "", trip_id: str = "") -> TripContext:
+        """Record a new trip; ``trip_id``: of `make_trip_id`, if it is needed before."""
+        trip_id = trip_id or self.make_trip_id()
         await self.store.begin_trip(trip_id, kind, spec, lease)
         return self.context_of(trip_id)
 

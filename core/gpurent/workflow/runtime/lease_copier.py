@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from attrs import define
+from attrs import define, evolve
 
-from gpurent.domain.lease_copy import LeaseCopy, is_outdated, is_sent_unawares, make_lease_copy
+from gpurent.domain.lease_copy import (
+    LeaseCopy,
+    is_of_former,
+    is_outdated,
+    is_sent_unawares,
+    make_lease_copy,
+)
 from gpurent.errors import GpurentError
 from gpurent.locale import _
 from gpurent.ports.lease_copies import LeaseCopies
 from gpurent.ports.store import LeaseOrderStore
 from gpurent.workflow.runtime.events import EventEmitter
+
+if TYPE_CHECKING:
+    from gpurent.domain.lease import Lease
 
 MAX_ATTEMPTS = 10
 
@@ -49,14 +59,14 @@ class LeaseCopier:
             return lease is None or make_lease_copy(lease, "") is None
         if is_outdated(lease, known, await self._find_recorded_orders(known)):
             return True
-        return lease is not None and make_lease_copy(lease, known.account) == known
+        return lease is not None and _make_following(lease, known, known.account) == known
 
     async def _make_copy(self, lease_id: str) -> LeaseCopy | None:
         lease, known = await self.store.find_lease(lease_id), self.copies.find_copy(lease_id)
         if lease is None:
             return None
         account = known.account if known is not None and known.account else self.find_account(lease.provider)
-        return make_lease_copy(lease, account)
+        return _make_following(lease, known, account)
 
     async def _find_recorded_orders(self, copy: LeaseCopy) -> set[str]:
         return {key for key in copy.order_keys if await self.store.find_order(key) is not None}
@@ -79,6 +89,11 @@ class LeaseCopier:
         """
         return [copy for copy in self.copies.list_copies() if await self._is_lost(copy)]
 
+    async def list_former_leases(self) -> list[LeaseCopy]:
+        """Return the copies of living leases of a former installation, which nobody has adopted since the restore."""
+        copies = [copy for copy in self.copies.list_copies() if copy.former]  # nearly always none
+        return [copy for copy in copies if is_of_former(await self.store.find_lease(copy.lease), copy)]
+
     async def find_lost_lease(self, lease_id: str) -> LeaseCopy | None:
         copy = self.copies.find_copy(lease_id)
         return copy if copy is not None and await self._is_lost(copy) else None
@@ -88,3 +103,11 @@ class LeaseCopier:
         return is_outdated(lease, copy, await self._find_recorded_orders(copy)) or (
             lease is not None and is_sent_unawares(lease, copy)
         )
+
+
+def _make_following(lease: Lease, known: LeaseCopy | None, account: str) -> LeaseCopy | None:
+    """Return the copy of a lease that comes after ``known``: a former installation's stays that until it is adopted."""
+    copy = make_lease_copy(lease, account)
+    if copy is not None and known is not None and is_of_former(lease, known):
+        return evolve(copy, former=known.former)
+    return copy

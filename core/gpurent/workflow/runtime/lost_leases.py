@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpurent.workflow.runtime.durable_steps import TripContext
     from gpurent.workflow.runtime.leases import LeaseTracker
     from gpurent.workflow.runtime.questions import Questions
+    from gpurent.workflow.runtime.restore_checks import RestoreChecks
 
 
 def format_copy(copy: LeaseCopy) -> str:
@@ -44,6 +45,20 @@ def format_lost_leases(copies: Sequence[LeaseCopy]) -> str:
     return f"{head}\n{lines}\n{hint}"
 
 
+def format_former_leases(copies: Sequence[LeaseCopy]) -> str:
+    """Return what to tell the user of the leases of a former installation; empty if there are none."""
+    if not copies:
+        return ""
+    head = ngettext(
+        "This lease was rented before the backup was restored. It may cost money, and nobody looks after it:",
+        "These leases were rented before the backup was restored. They may cost money, and nobody looks after them:",
+        len(copies),
+    )
+    lines = "\n".join(f"  {format_copy(copy)}" for copy in copies)
+    hint = _("See: gpurent orphans")
+    return f"{head}\n{lines}\n{hint}"
+
+
 def add_lost_leases(error: GpurentError, copies: Sequence[LeaseCopy]) -> None:
     """Add to an error about the Store which leases may still cost money, as the second copy has them."""
     if not copies:
@@ -58,6 +73,7 @@ def add_lost_leases(error: GpurentError, copies: Sequence[LeaseCopy]) -> None:
 class LostLeases:
     leases: LeaseTracker
     questions: Questions
+    checks: RestoreChecks
 
     async def list_lost_leases(self) -> Sequence[LeaseCopy]:
         return await self.leases.copier.list_lost_leases()
@@ -82,9 +98,12 @@ class LostLeases:
     async def confirm_order(self, trip: TripContext, order: Order, lease_id: str) -> None:
         """Ask before an order is placed while leases are lost. Raises with nothing ordered.
 
+        After a restore from a backup, it is refused until the user has looked (`RestoredUnchecked`).
+
         An order for a lost lease may have been carried out already, so it is refused (`InputRequired`, and the trip
         stays open); another machine is rented only if the user agrees (`Declined`, `ConfirmationRequired`).
         """
+        await self.checks.require_checked(order.offer.provider, trip.id, lease_id)
         lost = await self.list_lost_leases()
         if not lost:
             return

@@ -13,8 +13,8 @@ from gpurent.domain.trip import TripSpec
 from gpurent.errors import GpurentError, TransferError
 from gpurent.locale import _, ngettext
 from gpurent.workflow.connection.left_out import describe_left_out
-from gpurent.workflow.connection.local_folder import get_results_folder
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.result_list import ResultList, format_short_list
 from gpurent.workflow.connection.results_download import ResultsDownloader, ResultsOutcome
 from gpurent.workflow.runtime.durable_steps import TripContext
 from gpurent.workflow.runtime.waiting import Poller
@@ -46,27 +46,34 @@ class DownloadStep:
         if not spec.results.are_wanted:
             return ResultsOutcome(report=sum_reports(()))
 
+        saved: ResultList | None = None
+
         async def download() -> TransferReport:
+            nonlocal saved
             outcome = await self.try_download(connection, spec, trip.id)
             for line in describe_outcome(outcome):
                 trip.emit(EventKind.WARNING, line, lease=connection.lease_id)
             if outcome.missing:
                 raise _ResultsIncomplete(outcome)
             files = outcome.report.files
-            if files:
+            saved = outcome.saved
+            if files and saved is not None:
                 text = ngettext(
                     "{files} file downloaded to {folder}", "{files} files downloaded to {folder}", files
                 )
-                folder = get_results_folder(spec)
                 trip.emit(
                     EventKind.RESULTS_SAVED,
-                    text.format(files=files, folder=folder),
+                    text.format(files=files, folder=format_short_list(saved)),
                     lease=connection.lease_id,
                 )
             return outcome.report
 
         try:
-            return ResultsOutcome(report=await trip.step(f"{leg}.download", TransferReport, download))
+            report = await trip.step(f"{leg}.download", TransferReport, download)
+            known = saved or await trip.find_result(f"{leg}.results", ResultList)
+            if known is not None:
+                known = await trip.record_result(f"{leg}.results", known)
+            return ResultsOutcome(report=report, saved=known)
         except _ResultsIncomplete as error:
             return error.outcome
 

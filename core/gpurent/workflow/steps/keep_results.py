@@ -12,7 +12,7 @@ from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
-from gpurent.domain.trip import TripSpec
+from gpurent.domain.trip import TripSpec, UploadSpec
 from gpurent.errors import GpurentError, LeaseError
 from gpurent.locale import _
 from gpurent.ports.store import TripStore
@@ -166,7 +166,9 @@ class KeepResultsStep:
             trip.emit(EventKind.WARNING, f"{error.message} {error.hint}".strip(), lease=lease.id)
 
 
-def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, can_restart: bool) -> str:
+def describe_ways_home(
+    trip_id: str, upload: UploadSpec, lease: Lease, kept: KeptResults | None, *, can_restart: bool
+) -> str:
     """Return where the results are, what that costs, and the commands to type."""
     lines = []
     if lease.state is LeaseState.KEPT or lease.is_kept_free:
@@ -190,7 +192,7 @@ def describe_ways_home(trip_id: str, lease: Lease, kept: KeptResults | None, *, 
     else:
         lines.append(_("{lease} keeps running and costs money until you release it.").format(lease=lease.id))
     if lease.state is LeaseState.READY:
-        folder = work_folder(trip_id)
+        folder = work_folder(trip_id, upload)
         lines += [
             _("See what is there: gpurent exec {lease} -- ls -la {folder}").format(
                 lease=lease.id, folder=folder

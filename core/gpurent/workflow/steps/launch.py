@@ -40,7 +40,10 @@ class LaunchStep:
         """
 
         async def start() -> ObservedJob:
-            await self.runners.run_with_retry(connection, spec.session, lambda runner: runner.start_job(job))
+            whole = self.runners.add_secrets(job, spec)
+            await self.runners.run_with_retry(
+                connection, spec.session, lambda runner: runner.start_job(whole)
+            )
             at = self.clock.now()
             status = await self.runners.run_with_retry(
                 connection,

@@ -69,9 +69,15 @@ class SetupStep:
 
         async def run() -> Timestamp:
             command = make_setup_script(
-                spec.job.setup, self.plugins.profile_of(await connection.get_lease()).python
+                spec.job.setup, self.plugins.profile_of(await connection.get_lease()).python, trip.id
             )
-            job = Job(name=setup_job_name(trip.id), command=command, folder=work_folder(trip.id))
+            env = self.runners.variables.get_plain(spec.job)
+            job = Job(
+                name=setup_job_name(trip.id),
+                command=command,
+                folder=work_folder(trip.id, spec.upload),
+                env=env,
+            )
             log = self.logs.create_log(job.name)
 
             def keep(chunk: bytes) -> None:

@@ -13,6 +13,7 @@ from attrs import evolve, frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease
+from gpurent.domain.local_files import FileStates
 from gpurent.domain.transfer import PushRequest, TransferReport, UploadPreview, sum_reports
 from gpurent.domain.trip import TripSpec, UploadSpec
 from gpurent.errors import UsageError
@@ -20,15 +21,18 @@ from gpurent.locale import _
 from gpurent.workflow.connection.checkpoints import find_saved_checkpoints
 from gpurent.workflow.connection.left_out import describe_left_out
 from gpurent.workflow.connection.reconnecting import ReconnectingConnection
+from gpurent.workflow.connection.result_inputs import ResultInputs
 from gpurent.workflow.connection.transfers import FileTransfers, Predialler, work_folder
 from gpurent.workflow.connection.upload_guard import UploadGuard
 from gpurent.workflow.connection.upload_previews import UploadPreviewer
 from gpurent.workflow.runtime.durable_steps import TripContext
 
+INPUTS = "-inputs"
+
 
 @frozen
 class UploadStep:
-    """Uploads the user's folder, or a part of it, into the trip's folder on the machine."""
+    """Uploads the user's folder, or a part of it, into the trip's folder on the machine, as far as it has changed."""
 
     transfers: FileTransfers
     predialler: Predialler
@@ -38,7 +42,7 @@ class UploadStep:
     def make_pushes(self, upload: UploadSpec, target: str) -> Sequence[PushRequest]:
         """Return the pushes of ``upload`` into the remote folder ``target``; raises `UsageError` if it is refused."""
         self.guard.check_upload(upload)
-        return [self.guard.exclude_own_folders(push) for push in make_pushes(upload, target)]
+        return [self.guard.exclude_own_folders(push, upload.withheld) for push in make_pushes(upload, target)]
 
     async def preview_upload(self, upload: UploadSpec) -> UploadPreview | None:
         """Return what would be uploaded; None if the transfer backend cannot tell. Raises as `make_pushes` does."""
@@ -48,14 +52,26 @@ class UploadStep:
         self, trip_id: str, lease: Lease, upload: UploadSpec
     ) -> AbstractContextManager[object]:
         """Let the transfer backend log in for the first push of ``upload`` while the block runs."""
-        first = self.make_pushes(upload, work_folder(trip_id))[0]
+        first = self.make_pushes(upload, work_folder(trip_id, upload))[0]
         return self.predialler.predial(lease, first, upload.transfer)
 
     async def upload_files(
-        self, trip: TripContext, step: str, connection: ReconnectingConnection, upload: UploadSpec
+        self,
+        trip: TripContext,
+        step: str,
+        connection: ReconnectingConnection,
+        upload: UploadSpec,
+        results: Sequence[str] = (),
     ) -> TransferReport:
-        """Upload everything, once, as the step named ``step``."""
-        return await trip.step(step, TransferReport, lambda: self._push_all(trip.id, connection, upload))
+        """Upload everything, once, as the step named ``step``; record which of the ``results`` are uploaded."""
+        folder, inputs = work_folder(trip.id, upload), ResultInputs(upload.folder, results)
+        was_done = await trip.step_done_at(step) is not None
+        report = await trip.step(
+            step, TransferReport, lambda: self._push_all(trip.id, folder, connection, upload, states=inputs)
+        )
+        if results and not was_done:
+            await trip.record_result(f"{step}{INPUTS}", inputs.get_inputs())
+        return report
 
     async def upload_checkpoints(
         self, trip: TripContext, step: str, connection: ReconnectingConnection, spec: TripSpec
@@ -67,24 +83,29 @@ class UploadStep:
             if saved is None:
                 connection.emit(EventKind.WARNING, _("no checkpoint was downloaded; the job begins anew"))
                 return sum_reports(())
-            return await self._push_all(trip.id, connection, saved, use_ignore_files=False)
+            folder = work_folder(trip.id, spec.upload)
+            return await self._push_all(trip.id, folder, connection, saved, use_ignore_files=False)
 
         return await trip.step(step, TransferReport, push)
 
     async def _push_all(
         self,
         trip_id: str,
+        folder: str,
         connection: ReconnectingConnection,
         upload: UploadSpec,
         *,
         use_ignore_files: bool = True,
+        states: FileStates | None = None,
     ) -> TransferReport:
         pushes = [
-            evolve(push, use_ignore_files=use_ignore_files)
-            for push in self.make_pushes(upload, work_folder(trip_id))
+            evolve(push, use_ignore_files=use_ignore_files) for push in self.make_pushes(upload, folder)
         ]
         report = sum_reports(
-            [await self.transfers.upload(connection, push, upload.transfer) for push in pushes]
+            [
+                await self.transfers.upload(connection, push, upload.transfer, states=states, trip_id=trip_id)
+                for push in pushes
+            ]
         )
         for line in describe_left_out(report, _("not uploaded: {what}")):
             connection.emit(EventKind.WARNING, line)

@@ -16,6 +16,7 @@ from gpurent.roles.lease import SupportsInterruption
 from gpurent.workflow.runtime.leases import LeaseTracker
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 
 DAY = timedelta(days=1)
 
@@ -25,6 +26,7 @@ class BidChanges:
     leases: LeaseTracker
     locks: WorkLocks
     questions: Questions
+    checks: RestoreChecks
 
     async def change_bid(self, lease_id: str, price: UnitPrice) -> Lease:
         """Pay ``price`` for the spot machine from now on, once the user has agreed; return its lease.
@@ -34,6 +36,7 @@ class BidChanges:
         lease = await self.leases.try_refresh_lease(lease_id)
         provider = self.leases.plugins.provider_of(lease)
         self.leases.plugins.require_account_of(lease)
+        await self.checks.require_checked(lease.provider, lease_id=lease.id)
         if not lease.offer.spot or not isinstance(provider, SupportsInterruption):
             raise UsageError(_("{lease} is no spot machine, so its price is fixed").format(lease=lease.id))
         if lease.is_over:

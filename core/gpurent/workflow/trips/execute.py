@@ -13,6 +13,7 @@ from gpurent.locale import _
 from gpurent.workflow.connection.local_folder import check_results_folder
 from gpurent.workflow.manual.rental import ManualRental
 from gpurent.workflow.runtime.durable_steps import TripContext
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 from gpurent.workflow.runtime.unforeseen import to_gpurent_error
 from gpurent.workflow.steps.keep_results import KEEP_STEP
 from gpurent.workflow.steps.provision import ProvisionStep, is_counted
@@ -38,6 +39,7 @@ class TripExecutor:
     finalizer: TripFinalizer
     kept_restart: KeptRestart
     tools: ToolSelector
+    checks: RestoreChecks
 
     async def execute_trip(self, trip: TripContext, spec: TripSpec, *, detach: bool = False) -> TripResult:
         """Execute the trip; ``spec`` names its provider. Completed steps are not run again."""
@@ -46,6 +48,7 @@ class TripExecutor:
         if not spec.rent_only:
             check_results_folder(spec)
         spec = await self.tools.select_tools(trip, spec)
+        await self.checks.require_adopted(lease_id_of(trip.id, spec))
         while True:
             stays = self._plan_own_machine(spec) or await self.planner.plan_legs(trip, spec)
             lease_id = await self._find_lease(trip, spec)

@@ -51,7 +51,7 @@ def get_results_state(spec: TripSpec, job: JobEnd, outcome: ResultsOutcome) -> R
         return ResultsState.UNWANTED
     if job is JobEnd.NOT_STARTED:
         return ResultsState.COMPLETE
-    counted = evolve(outcome, absent=()) if job is JobEnd.FAILED_TO_START else outcome
+    counted = evolve(outcome, absent=(), unchanged=()) if job is JobEnd.FAILED_TO_START else outcome
     return ResultsState.MISSING if counted.missing else ResultsState.COMPLETE
 
 
@@ -248,7 +248,7 @@ class TripFinalizer:
         error.burning = tuple(name for name in error.burning if name != lease_id)
         add_burning_lease(error, lease)
         can_restart = self.kept_restart.can_restart(lease)
-        add_hint(error, describe_ways_home(trip.id, lease, kept, can_restart=can_restart))
+        add_hint(error, describe_ways_home(trip.id, spec.upload, lease, kept, can_restart=can_restart))
 
     async def _release(self, trip: TripContext, spec: TripSpec, lease_id: str, error: GpurentError) -> bool:
         """Release the machine; on failure, the trip is not done with it."""

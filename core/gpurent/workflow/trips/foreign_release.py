@@ -26,7 +26,7 @@ async def explain_foreign_release(
     names = [] if "download" in steps else [*spec.results.paths]
     lines = [error.hint]
     if names and lease.state is LeaseState.KEPT:
-        sources = join_list(posixpath.join(work_folder(trip_id), name) for name in names)
+        sources = join_list(posixpath.join(work_folder(trip_id, spec.upload), name) for name in names)
         lines.append(
             _(
                 "If that command did not download the results, start the machine again with: gpurent restart "

@@ -16,6 +16,7 @@ from gpurent.errors import GpurentError
 from gpurent.workflow.connection.checkpoints import get_interim_interval, get_interim_spec
 from gpurent.workflow.connection.jobs import JobRunners, ObservedJob
 from gpurent.workflow.connection.reconnecting import Connections, ReconnectingConnection
+from gpurent.workflow.connection.result_inputs import UploadedInputs
 from gpurent.workflow.connection.results_download import ResultsOutcome
 from gpurent.workflow.connection.transfers import work_folder
 from gpurent.workflow.runtime.durable_steps import RESUMABLE_ERRORS, TripContext
@@ -26,7 +27,7 @@ from gpurent.workflow.steps.download import DownloadStep
 from gpurent.workflow.steps.launch import LaunchStep
 from gpurent.workflow.steps.monitor import MonitorStep
 from gpurent.workflow.steps.setup import SetupStep
-from gpurent.workflow.steps.upload import UploadStep
+from gpurent.workflow.steps.upload import INPUTS, UploadStep
 from gpurent.workflow.timing.timers import TripTimers
 
 
@@ -47,10 +48,14 @@ class LegSpec:
 
 @frozen(kw_only=True)
 class TripResult:
-    """How a trip ended. ``job_running``: it was detached, and the job keeps running. ``exit_code`` is the job's."""
+    """How a trip ended. ``job_running``: it was detached, and the job keeps running. ``exit_code`` is the job's.
+
+    ``folder``: where it worked on the machine, relative to the home folder; empty if only a machine was wanted.
+    """
 
     trip_id: str
     lease_id: str
+    folder: str = ""
     job_running: bool = False
     exit_code: int | None = None
     receipt: Receipt | None = None
@@ -106,9 +111,10 @@ class MachinePreparation:
     timers: TripTimers
 
     def check_upload(self, spec: TripSpec) -> None:
-        """Raise `UsageError` if the trip uploads a folder that must not be uploaded."""
+        """Raise `UsageError` if the trip uploads a folder that must not be uploaded, or its variables are not there."""
         if not spec.rent_only:
             self.upload.guard.check_upload(spec.upload)
+            self.setup.runners.variables.check(spec.job)
 
     async def predial_upload(
         self, trip: TripContext, leg: str, spec: TripSpec, lease_id: str, leg_spec: LegSpec
@@ -138,7 +144,8 @@ class MachinePreparation:
             await self._upload_during_setup(trip, leg, connection, spec, leg_spec.budget)
         else:
             if leg_spec.upload:
-                await self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
+                wanted = get_results_to_change(spec)
+                await self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload, wanted)
             if sets_up:
                 await self._set_up(trip, leg, connection, spec, leg_spec.budget)
         # Last, since the uploaded folder may have older ones.
@@ -172,7 +179,9 @@ class MachinePreparation:
                 self._set_up(evolve(trip, current_step=""), leg, own, spec, budget)
             ) as setting_up,
             run_in_background(
-                self.upload.upload_files(trip, f"{leg}.upload", connection, spec.upload)
+                self.upload.upload_files(
+                    trip, f"{leg}.upload", connection, spec.upload, get_results_to_change(spec)
+                )
             ) as uploading,
         ):
             try:
@@ -183,6 +192,13 @@ class MachinePreparation:
                     await cancel_and_wait(setting_up)
                     await self.setup.stop_setup(trip.id, own, spec.job.session)
                 raise
+
+
+def get_results_to_change(spec: TripSpec) -> tuple[str, ...]:
+    """Return the results that may be on the machine from an earlier trip, in the project's folder on a kept machine."""
+    if not spec.lease or not spec.upload.project:
+        return ()
+    return tuple(path for path in spec.results.paths if path != ".")
 
 
 def _find_setup_files(spec: TripSpec) -> UploadSpec | None:
@@ -222,19 +238,28 @@ class TripJob:
 
         ``has_begun``: it was seen on the machine already.
         """
-        job = self.runners.make_job(spec, await connection.get_lease(), trip.id, work_folder(trip.id))
+        folder = work_folder(trip.id, spec.upload)
+        job = self.runners.make_job(spec, await connection.get_lease(), trip.id, folder)
+        job = evolve(job, earlier=await self._find_earlier_results(trip, spec))
         await self.launch.launch_job(trip, leg, connection, spec.job, job, has_begun=has_begun)
         await self.timers.arm_timer(trip, leg, connection, spec)
         if detach:
-            return TripResult(trip_id=trip.id, lease_id=connection.lease_id, job_running=True)
+            return TripResult(trip_id=trip.id, lease_id=connection.lease_id, folder=folder, job_running=True)
         ended = await self._watch_job(trip, leg, connection, spec, job, budget)
         results = await self.download.download_results(trip, leg, connection, spec)
         return TripResult(
             trip_id=trip.id,
             lease_id=connection.lease_id,
+            folder=folder,
             exit_code=ended.status.exit_code,
             results=results,
         )
+
+    async def _find_earlier_results(self, trip: TripContext, spec: TripSpec) -> tuple[str, ...]:
+        """Return the results that count only if the job changes them: they are no part of the upload."""
+        recorded = await trip.store.list_recorded_steps(trip.id, INPUTS, UploadedInputs)
+        inputs = {name for _step, found in recorded for name in found.names}
+        return tuple(name for name in get_results_to_change(spec) if recorded and name not in inputs)
 
     async def _watch_job(
         self,

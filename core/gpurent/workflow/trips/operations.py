@@ -38,6 +38,7 @@ from gpurent.workflow.trips.foreign_release import explain_foreign_release
 from gpurent.workflow.trips.lease_orders import LeaseOrders, ShowLease
 from gpurent.workflow.trips.machine_stops import MachineStops
 from gpurent.workflow.trips.machine_work import TripResult
+from gpurent.workflow.trips.project_folders import ProjectFolders, name_results_folder
 from gpurent.workflow.trips.provider_selection import ProviderSelector
 from gpurent.workflow.trips.restart_kept import lease_id_of
 from gpurent.workflow.trips.restart_options import change_restart, require_as_before
@@ -63,6 +64,7 @@ class Trips:
     orders: LeaseOrders
     spending: TripSpending
     continuation: TripContinuation
+    folders: ProjectFolders
 
     async def run(
         self, spec: TripSpec, *, detach: bool = False, show: ShowResult = show_nothing
@@ -78,12 +80,14 @@ class Trips:
 
     async def _begin(self, kind: str, spec: TripSpec, *, detach: bool, show: ShowResult) -> TripResult:
         self.executor.leg_runner.preparation.check_upload(spec)
-        trip = await self.trip_tracker.begin_trip(kind, spec)
+        trip_id = self.trip_tracker.make_trip_id()
+        async with self.folders.choose_folder(name_results_folder(spec, trip_id)) as chosen:
+            trip = await self.trip_tracker.begin_trip(kind, chosen, trip_id=trip_id)
 
         async def execute() -> TripResult:
             async with self.trip_tracker.lock_trip(trip.id):
                 try:
-                    return await self._execute_locked(trip, spec, detach=detach, show=show)
+                    return await self._execute_locked(trip, chosen, detach=detach, show=show)
                 except ConfirmationRequired as error:
                     # Nothing was ordered. A resumed trip stays open instead, because only its id is typed again.
                     await self.trip_tracker.fail_trip(trip.id, error)

@@ -53,6 +53,9 @@ class OrphanCommands:
         found = await self._find_machine(name, provider)
         if found.orphan.kind is OrphanKind.REVIVED_LEASE:
             return await self._mark_adopted(found.orphan.lease)
+        if found.orphan.kind is OrphanKind.FORMER_LEASE and not await self._is_lost(found.orphan.lease):
+            await self._mark_adopted(found.orphan.lease)
+            return await self.search.leases.try_refresh_lease(found.orphan.lease)
         made = await self._make_lease(found, is_proven=is_proven)
         await self.search.logins.record_account(made.provider)
         await self._mark_adopted(made.id)
@@ -66,6 +69,9 @@ class OrphanCommands:
             text = f"{text.format(lease=lease.id)}\n{suggest_password(lease.provider, lease.endpoint)}"
             self.search.leases.events.emit(EventKind.WARNING, text, lease=lease.id)
         return lease
+
+    async def _is_lost(self, lease_id: str) -> bool:
+        return await self.search.leases.copier.find_lost_lease(lease_id) is not None
 
     async def _drop_old_access(self, found: OrphanMachine, lease: Lease) -> None:
         """Let the provider state the access again if the machine rejects what is known here: the vault may be older.

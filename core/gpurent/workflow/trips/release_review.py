@@ -68,9 +68,9 @@ class MissingResults:
     def list_commands(self, lease_id: str) -> list[str]:
         """Return the commands that download them; of a pattern, the folder that it searches."""
         names = [get_pattern_base(name) if is_pattern(name) else name for name in self.spec.results.paths]
-        found = []
+        found, work = [], work_folder(self.trip_id, self.spec.upload)
         for group in group_by_folder(drop_nested(names)):
-            sources = [posixpath.join(work_folder(self.trip_id), group.folder, name) for name in group.names]
+            sources = [posixpath.join(work, group.folder, name) for name in group.names]
             target = get_results_folder(self.spec) / group.folder
             found.append(shlex.join(["gpurent", "pull", lease_id, *sources, "--to", str(target)]))
         return found

@@ -9,7 +9,7 @@ from attrs import frozen
 from gpurent.domain.events import EventKind
 from gpurent.domain.locks import LockOwner
 from gpurent.domain.question import Question, QuestionKind
-from gpurent.domain.trip import TripRecord, TripSpec
+from gpurent.domain.trip import JobSpec, TripRecord, TripSpec
 from gpurent.errors import ConfirmationRequired, Declined
 from gpurent.locale import _, join_list
 from gpurent.workflow.runtime.durable_steps import TripTracker
@@ -100,7 +100,12 @@ def _answers_more(one: TripSpec, other: TripSpec) -> bool:
 
 
 def _is_same_run(one: TripSpec, other: TripSpec) -> bool:
-    return (one.upload.folder, one.job.command) == (other.upload.folder, other.job.command)
+    return (one.upload.folder, _get_work(one.job)) == (other.upload.folder, _get_work(other.job))
+
+
+def _get_work(job: JobSpec) -> tuple[object, ...]:
+    """Return what makes a job another one."""
+    return job.command, job.env, job.env_file, job.secrets
 
 
 def _is_same_rent(one: TripSpec, other: TripSpec) -> bool:

@@ -25,6 +25,7 @@ from gpurent.workflow.runtime.durable_steps import make_random_mark
 from gpurent.workflow.runtime.locks import WorkLocks
 from gpurent.workflow.runtime.logins import Logins
 from gpurent.workflow.runtime.questions import Questions
+from gpurent.workflow.runtime.restore_checks import RestoreChecks
 from gpurent.workflow.runtime.volumes import VolumeTracker
 from gpurent.workflow.runtime.waiting import Poller
 from gpurent.workflow.trips.volume_places import describe_price, select_place
@@ -45,6 +46,7 @@ class VolumeCommands:
     poller: Poller
     receipts: Receipts
     budgets: Budgets
+    checks: RestoreChecks
 
     async def create_volume(self, provider: str, name: str, size: int, region: str) -> Volume:
         """Create a volume once the user has agreed to its price, and return it; the same again if it exists.
@@ -56,6 +58,7 @@ class VolumeCommands:
         self.volumes.get_role(provider)
         entry = self.volumes.plugins.provider_entry(provider)
         await self.logins.ensure_login(entry.auth)
+        await self.checks.require_checked(provider)
         async with self.locks.lock_lease(_name_lock(provider, name)):
             known = await self.volumes.find_volume(name, provider)
             if known is not None and known.provider != provider:
@@ -201,7 +204,7 @@ class VolumeCommands:
             )
         ]
         label = VolumeLabel.parse(volume.label)
-        if label is None or not label.is_of(self.copies.get_installation()):
+        if label is None or not any(map(label.is_of, self.copies.list_installations())):
             details.append(
                 _("It was not created from here, and may belong to another computer on this account.")
             )

@@ -14,7 +14,7 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -74,13 +74,13 @@ def make_private_folder(path: Path) -> Path:
 
 def write_private_file(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Replace ``path`` by ``data`` atomically, with mode 0600 throughout; if durable, on disk when this returns."""
-    with _write_partial(path, data, is_durable=is_durable) as partial:
+    with _write_partial(path, [data], is_durable=is_durable) as partial:
         partial.replace(path)
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
     """As `write_private_file`, with ``mode`` in the end."""
-    with _write_partial(path, data) as partial:
+    with _write_partial(path, [data]) as partial:
         partial.chmod(mode)
         partial.replace(path)
 
@@ -92,18 +92,40 @@ def replace_path(source: str | Path, target: str | Path) -> None:
 
 def write_new_private_file(path: Path, data: bytes) -> None:
     """As `write_private_file`; a file that is there already stays, and is a `FileExistsError`."""
-    with _write_partial(path, data) as partial:
+    with _write_partial(path, [data]) as partial:
         os.link(partial, path)
 
 
+def write_private_parts(path: Path, parts: Iterable[bytes], *, replace: bool) -> int:
+    """As `write_private_file`, for a large file that comes in parts; return its size.
+
+    With ``replace`` false, a file that is there already stays, and is a `FileExistsError`.
+    """
+    with _write_partial(path, parts) as partial:
+        size = partial.stat().st_size
+        if replace:
+            partial.replace(path)
+            return size
+        try:
+            os.link(partial, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links, such as that of most memory sticks
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+            partial.replace(path)
+    return size
+
+
 @contextmanager
-def _write_partial(path: Path, data: bytes, *, is_durable: bool = True) -> Iterator[Path]:
-    """``data`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
+def _write_partial(path: Path, parts: Iterable[bytes], *, is_durable: bool = True) -> Iterator[Path]:
+    """``parts`` beside ``path``, to be given its name within; gone afterwards, and the folder on the disk."""
     partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             if is_durable:
                 sync_file(file.fileno())

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -75,31 +75,49 @@ def suggest_private_access(path: Path) -> str:
 def write_private_file(path: Path, data: bytes, *, is_durable: bool = True) -> None:
     """Replace ``path`` by ``data`` atomically, accessible to the user alone throughout."""
     access = make_private_list(api.get_user_sid(), is_folder=False)
-    with _write_partial(path, data, access=access, is_durable=is_durable) as partial:
+    with _write_partial(path, [data], access=access, is_durable=is_durable) as partial:
         replace_path(partial, path)
 
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
     """As `write_private_file`, with the access list that files in the folder have. ``mode`` is for other systems."""
-    with _write_partial(path, data) as partial:
+    with _write_partial(path, [data]) as partial:
         replace_path(partial, path)
 
 
 def write_new_private_file(path: Path, data: bytes) -> None:
     """As `write_private_file`; a file that is there already stays, and is a `FileExistsError`."""
     access = make_private_list(api.get_user_sid(), is_folder=False)
-    with _write_partial(path, data, access=access) as partial:
+    with _write_partial(path, [data], access=access) as partial:
         partial.rename(path)
 
 
+def write_private_parts(path: Path, parts: Iterable[bytes], *, replace: bool) -> int:
+    """As `write_private_file`, for a large file that comes in parts; return its size.
+
+    With ``replace`` false, a file that is there already stays, and is a `FileExistsError`.
+    """
+    access = make_private_list(api.get_user_sid(), is_folder=False)
+    with _write_partial(path, parts, access=access) as partial:
+        size = partial.stat().st_size
+        if replace:
+            replace_path(partial, path)
+        else:
+            partial.rename(path)
+    return size
+
+
 @contextmanager
-def _write_partial(path: Path, data: bytes, *, access: str = "", is_durable: bool = True) -> Iterator[Path]:
-    """``data`` beside ``path``, to be given its name within; gone afterwards."""
+def _write_partial(
+    path: Path, parts: Iterable[bytes], *, access: str = "", is_durable: bool = True
+) -> Iterator[Path]:
+    """``parts`` beside ``path``, to be given its name within; gone afterwards."""
     partial = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
     handle = api.open_file(str(partial), writes=True, creates=True, must_be_new=True, access=access)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             if is_durable:
                 os.fsync(file.fileno())

@@ -115,6 +115,7 @@ class SourceScan:
         self.has_hard_links = False
         self.tally: api.UploadTally | None = None  # set for a preview
         self._own_folders = frozenset(request.own_folders)
+        self._special_names = _SPECIAL_NAMES | {os.path.basename(os.fsencode(it)) for it in self._own_folders}
         self._names_by_inode: dict[tuple[int, int], bytes] = {}
 
     def check_sources(self) -> None:
@@ -165,7 +166,7 @@ class SourceScan:
             is_folder = entry.is_dir(follow_symlinks=False)
             path, name = start_path + here, start + here
             # Without rules few names are left out, so most files skip the full check.
-            if (rules or is_folder or here in _SPECIAL_NAMES) and self._is_left_out(
+            if (rules or is_folder or here in self._special_names) and self._is_left_out(
                 path, name, place.prefix + here, is_folder, rules
             ):
                 continue

@@ -1,0 +1,1 @@
+"""Backups: one encrypted file with what gpurent must not lose."""
