@@ -137,8 +137,11 @@ def _write_stand_ins(folder: Path, spec: MachineSpec, python3: str) -> None:
 
 def _make_getent(user: str, home: Path) -> str:
     """Return the program that looks up the machine's user, by name or number."""
-    row = shlex.quote(f"{user}:x:{os.getuid()}:{os.getgid()}::{home}:/bin/bash")
-    return f"#!/bin/sh\ncase \"$*\" in 'passwd {user}' | 'passwd {os.getuid()}') echo {row} ;; *) exit 2 ;; esac\n"
+    rest = shlex.quote(f"::{home}:/bin/bash")
+    return (
+        f'#!/bin/sh\nnumber=$(id -u)\ncase "$*" in "passwd {user}" | "passwd $number") '
+        f'echo "{user}:x:$number:$(id -g)"{rest} ;; *) exit 2 ;; esac\n'
+    )
 
 
 def _write_python_wrapper(path: Path, python3: str) -> None:
