@@ -31,6 +31,7 @@ PLAIN: dict[str, str] = {
     "Endpoint": CHECKED,
     "SshLine": CHECKED,
     "ShellStream.line": EXACT,
+    "TerminalLine.line": EXACT,
     "DoorRun.line": EXACT,
     "Currency.code": CHECKED,
     "TripOutcome.reason": CHECKED,

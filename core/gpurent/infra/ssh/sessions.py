@@ -125,7 +125,8 @@ class Sessions:
         return RemoteError(
             _("the SSH server of {endpoint} allows no terminal").format(endpoint=self.endpoint),
             hint=_(
-                "Its PermitTTY, or a rule for this user, forbids it. Commands work without one: gpurent exec"
+                "Its PermitTTY, or a rule for this user, forbids it. Commands work without one: gpurent exec LEASE -- "
+                "COMMAND"
             ),
         )
 

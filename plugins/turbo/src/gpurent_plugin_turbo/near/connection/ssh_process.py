@@ -108,6 +108,9 @@ class SshProcess(CommandConnection):
         self._pipes = [sink, source, self._stderr]
         enlarge_pipe(sink)
         enlarge_pipe(source)
+        os.write(
+            sink, stream.preamble
+        )  # fits into the pipe, which the process may have closed as soon as it runs
         try:
             self._pid = api.spawn_program(
                 [*make_ssh_arguments(connection, settings), stream.line],
@@ -120,7 +123,6 @@ class SshProcess(CommandConnection):
         os.set_blocking(sink, False)
         self.tuned_socket = SOCKET_TUNER.tune_process(self._pid, connection.endpoint.port)
         self.frames = ProcessFrames(source, sink, self._start)
-        os.write(sink, stream.preamble)  # fits into the pipe
 
     def read_some(self, most: int) -> bytes:
         return self.frames.read_some(most)
