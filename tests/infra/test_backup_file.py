@@ -12,7 +12,13 @@ import pytest
 
 from gpurent.domain.secret import Secret
 from gpurent.errors import AuthError, GpurentError, StorageError, UsageError
-from gpurent.infra.backup.contents import BackupManifest, iter_content, list_ssh_files, unpack_content
+from gpurent.infra.backup.contents import (
+    BackupManifest,
+    iter_content,
+    list_kept_logs,
+    list_ssh_files,
+    unpack_content,
+)
 from gpurent.infra.backup.sealed_file import (
     CHUNK_BYTES,
     MAGIC,
@@ -120,6 +126,7 @@ def test_files_come_back_private_and_in_their_places(tmp_path: Path) -> None:
         "journal.sqlite": b"j" * 100_000,
         "vault/vault.json": b"{}",
         "ssh/acme-1/key": b"k",
+        "trips/t1201-abcde.log": b"epoch 1\n",
         "config.toml": b"",
     }
     manifest = unpack(pack(files, tmp_path), tmp_path / "new")
@@ -134,8 +141,11 @@ def test_files_come_back_private_and_in_their_places(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "/etc/x", "journal.sqlite/x", "ssh/../x", "ssh/a/../../x", "ssh/.x/key", "ssh/a/.profile", "locks/x", ""],
-)  # fmt: skip
+    [
+        *("../x", "/etc/x", "journal.sqlite/x", "locks/x", "trips/../x.log", "trips/a.txt", ""),
+        *("ssh/../x", "ssh/a/../../x", "ssh/.x/key", "ssh/a/.profile"),
+    ],
+)
 def test_only_names_of_gpurent_are_taken(name: str, tmp_path: Path) -> None:
     content = pack({"journal.sqlite": b"j", name: b"x"}, tmp_path)
     with pytest.raises(StorageError, match="damaged"):
@@ -179,3 +189,12 @@ def test_of_the_ssh_folder_only_files_of_leases_are_taken(tmp_path: Path) -> Non
         "ssh/acme@lab-1/key",
         "ssh/acme@lab-1/known_hosts",
     ]
+
+
+def test_of_the_kept_logs_only_those_of_trips_are_taken(tmp_path: Path) -> None:
+    logs = tmp_path / "trips"
+    logs.mkdir()
+    (logs / "t1201-abcde.log").write_text("epoch 1\n")
+    (logs / "notes.txt").write_text("x")
+    (logs / "away.log").symlink_to("/etc/passwd")
+    assert [name for name, _path in list_kept_logs(tmp_path)] == ["trips/t1201-abcde.log"]

@@ -13,6 +13,7 @@ from attrs import evolve
 from gpurent.domain.lease import Lease, LeaseState
 from gpurent.domain.orphans import OrphanKind
 from gpurent.errors import ConfirmationRequired, RestoredUnchecked
+from gpurent.infra.platform.system import make_private_folder
 from gpurent.testing.shared_sandbox import CommandLineResult
 from tests.reliability.test_orphans import MISTGPU, find_orphans, rent_at_mistgpu
 from tests.reliability.test_repeated_commands import log_in_at_mistgpu
@@ -185,12 +186,15 @@ def make_other_computer(sandbox: TripSandbox, folder: Path) -> TripSandbox:
 async def test_a_backup_is_restored_on_another_computer(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path) as sandbox:
         lease = await rent_at_mistgpu(sandbox)
+        logs = make_private_folder(sandbox.home / "state" / "trips")
+        (logs / "t1201-abcde.log").write_text("epoch 1\n")
         path = await back_up(sandbox)
         other = make_other_computer(sandbox, tmp_path)
         restored = await other.run_command("restore", str(path), "--json")
         assert restored.code == 0, restored.err
         assert restored.data["kept"] == ""
         assert sorted(found.name for found in (other.home / "state").glob("*restor*")) == []
+        assert (other.home / "state" / "trips" / "t1201-abcde.log").read_text() == "epoch 1\n"
         await examine(other)
         async with other.open_application(ScriptedUser(confirms=True)) as application:
             assert await is_former(application.lease_copier, lease)

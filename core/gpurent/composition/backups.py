@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from gpurent.infra.backup.contents import (
     BackupManifest,
     describe_contents,
     iter_content,
+    list_kept_logs,
     list_ssh_files,
 )
 from gpurent.infra.backup.sealed_file import encrypt_chunks, make_header
@@ -169,8 +170,9 @@ class Backups:
         if (self.home / CONFIG).exists():
             yield CONFIG, (self.home / CONFIG).read_bytes()
         yield COPIES, dump_copy_file(self.copies.read_content())
-        for name, path in list_ssh_files(self.home):
-            yield name, path.read_bytes()
+        for name, path in (*list_ssh_files(self.home), *list_kept_logs(self.home)):
+            with suppress(FileNotFoundError):  # the oldest logs are deleted as new ones come
+                yield name, path.read_bytes()
 
 
 def _make_exists_error(path: Path) -> UsageError:

@@ -63,6 +63,7 @@ def _name_contents(contents: Mapping[str, int]) -> str:
         "journal": _("trips, leases and the ledger"),
         "vault": _("the vault"),
         "keys": _("keys and host keys of machines"),
+        "logs": _("the output of jobs"),
         "config": "config.toml",
     }
     return join_list(title for name, title in titles.items() if name in contents)

@@ -16,9 +16,10 @@ from gpurent.infra.backup.sealed_file import make_damage_error
 from gpurent.infra.platform.system import create_private_file, make_private_folder
 
 JOURNAL, CONFIG, COPIES = "journal.sqlite", "config.toml", "living-leases.json"
-VAULT, VAULT_KEY, SSH_FOLDER = "vault/vault.json", "vault/vault.key", "ssh"
+VAULT, VAULT_KEY, SSH_FOLDER, LOGS_FOLDER = "vault/vault.json", "vault/vault.key", "ssh", "trips"
 SINGLE_FILES = (JOURNAL, CONFIG, COPIES, VAULT, VAULT_KEY)
 _SSH_NAME = re.compile(rf"{SSH_FOLDER}/[A-Za-z0-9@][A-Za-z0-9@._-]{{0,200}}/[a-z][a-z_.]{{0,40}}")
+_LOG_NAME = re.compile(rf"{LOGS_FOLDER}/[A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.log")
 _LENGTH_BYTES = 8
 MAX_MANIFEST_BYTES = 64 << 20
 _BLOCK = 1 << 20
@@ -42,6 +43,14 @@ def list_ssh_files(home: Path) -> Iterator[tuple[str, Path]]:
                 name = f"{SSH_FOLDER}/{folder.name}/{path.name}"
                 if _SSH_NAME.fullmatch(name) and path.is_file() and not path.is_symlink():
                     yield name, path
+
+
+def list_kept_logs(home: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the kept outputs of trips' jobs in the same way."""
+    for path in sorted((home / LOGS_FOLDER).glob("*.log")):
+        name = f"{LOGS_FOLDER}/{path.name}"
+        if _LOG_NAME.fullmatch(name) and path.is_file() and not path.is_symlink():
+            yield name, path
 
 
 def iter_content(manifest: BackupManifest, files: Mapping[str, Path]) -> Iterator[bytes]:
@@ -95,7 +104,9 @@ def _parse_manifest(reader: _PartReader, name: str) -> BackupManifest:
         )
     except (ValueError, LookupError, TypeError, RecursionError):
         raise make_damage_error(name) from None
-    is_known = all(entry in SINGLE_FILES or _SSH_NAME.fullmatch(entry) for entry in sizes)
+    is_known = all(
+        entry in SINGLE_FILES or _SSH_NAME.fullmatch(entry) or _LOG_NAME.fullmatch(entry) for entry in sizes
+    )
     if not is_known or JOURNAL not in sizes or min(sizes.values()) < 0 or len(sizes) != len(found["files"]):
         raise make_damage_error(name)
     return manifest
@@ -139,6 +150,8 @@ _KINDS = {JOURNAL: "journal", VAULT: "vault", CONFIG: "config"}
 
 
 def describe_contents(names: Sequence[str]) -> dict[str, int]:
-    """Return how many files of each kind there are: ``journal``, ``vault``, ``config``, and ``keys`` of machines."""
-    keys = sum(name.startswith(f"{SSH_FOLDER}/") for name in names)
-    return {**{kind: 1 for name, kind in _KINDS.items() if name in names}, **({"keys": keys} if keys else {})}
+    """Count the files of each kind that is there: ``journal``, ``vault``, ``config``, ``keys``, ``logs``."""
+    found = {kind: int(name in names) for name, kind in _KINDS.items()}
+    for folder, kind in ((SSH_FOLDER, "keys"), (LOGS_FOLDER, "logs")):
+        found[kind] = sum(name.startswith(f"{folder}/") for name in names)
+    return {kind: count for kind, count in found.items() if count}

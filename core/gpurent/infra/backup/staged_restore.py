@@ -32,7 +32,7 @@ _LOCK = "restore"
 # The journal's own rollback file must not meet the new journal, so it goes right after the old one.
 _REPLACED = (
     *("journal.sqlite", "journal.sqlite-journal"),
-    *("config.toml", "vault", "ssh", "living-leases.json", "outside-records.json"),
+    *("config.toml", "vault", "ssh", "trips", "living-leases.json", "outside-records.json"),
 )
 
 
