@@ -129,7 +129,7 @@ def test_every_field_has_its_own_place_in_the_trip(name: str) -> None:
     default = get_set_values(TripSpec())
     assert default == {}
     if make_trip_spec({name: value}) == TripSpec():
-        assert name in ("gpus", "keep", "on_error", "folder"), "the example is the default"
+        assert name in ("gpus", "keep", "on_error", "folder", "fresh"), "the example is the default"
     else:
         assert set(values) - extra == {name}
         assert make_trip_spec(values) == make_trip_spec({name: value})
@@ -144,7 +144,12 @@ def test_what_is_typed_is_read_as_in_the_file(name: str) -> None:
         return
     typed = [str(item) for item in example] if isinstance(example, list) else [str(example)]
     found = [parse_typed_value(field, text, NOW) for text in typed]
-    if field.kind in (FieldKind.TEXT_LIST, FieldKind.PATH_LIST, FieldKind.PATTERN_LIST):
+    if field.kind in (
+        FieldKind.TEXT_LIST,
+        FieldKind.PATH_LIST,
+        FieldKind.PATTERN_LIST,
+        FieldKind.VARIABLE_LIST,
+    ):
         assert tuple(item for part in found for item in part) == parse_toml_value(field, example, NOW)  # type: ignore[attr-defined]
     else:
         assert found == [parse_toml_value(field, example, NOW)]

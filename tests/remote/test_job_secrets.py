@@ -86,7 +86,7 @@ def wait_for(path: Path) -> None:
 
 
 def test_the_job_waits_for_a_text_that_is_complete(home: Home) -> None:
-    text = make_delivery(home.job.secrets)
+    text = make_delivery(home.job.secrets).reveal()
     with home.started(home.job) as room:
         wait_for(room / "pid")
         assert (room / PIPE_NAME).stat().st_mode & 0o777 == 0o600
@@ -103,7 +103,7 @@ def test_many_secrets_are_more_than_a_pipe_holds(home: Home) -> None:
     secrets = {f"S{number}": Secret(LARGE) for number in range(5)}
     job = Job(name="job", command='printf "%s" "$S0$S4" | wc -c', secrets=secrets)
     with home.started(job) as room:
-        assert home.deliver(make_delivery(secrets)) == DELIVERED_STATUS
+        assert home.deliver(make_delivery(secrets).reveal()) == DELIVERED_STATUS
         wait_for(room / "exit")
     assert (room / "log").read_text().strip() == str(2 * len(LARGE))
 
@@ -123,7 +123,7 @@ def test_a_name_of_the_user_is_not_exported_with_the_secrets(home: Home) -> None
         secrets={"TOKEN": Secret("s3cret")},
     )
     with home.started(job) as room:
-        assert home.deliver(make_delivery(job.secrets)) == DELIVERED_STATUS
+        assert home.deliver(make_delivery(job.secrets).reveal()) == DELIVERED_STATUS
         wait_for(room / "exit")
     assert (room / "log").read_text() == "1\n"
 

@@ -56,7 +56,7 @@ async def any_machine(tmp_path: Path) -> AsyncIterator[MachineFixture]:
 async def test_other_users_of_a_machine_find_no_secret(any_machine: MachineFixture) -> None:
     connection = await any_machine.connect()
     job = Job(name="job", command="sleep 2", secrets={"TOKEN": Secret(CANARY)})
-    written = await connection.run(write_script_command(job), input=make_run_script(job))
+    written = await connection.run(write_script_command(job), input=Secret(make_run_script(job)))
     assert written.exit_status == 0, written.stderr
     room = any_machine.home / job.state_dir
     assert stat.S_IMODE(room.stat().st_mode) == 0o700

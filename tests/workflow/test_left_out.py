@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes
 
 import pytest
 
+from gpurent.domain.secret import Secret
 from gpurent.domain.transfer import PullRequest, SkipKind, SkippedFile, TransferLimits, TransferReport
 from gpurent.errors import TransferError
 from gpurent.ports.connection import CommandResult
@@ -139,7 +140,7 @@ class CountingConnection(FakeConnection):
 
     commands = 0
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002
+    async def run(self, command: str, *, input: str | Secret = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002
         self.commands += 1
         return await super().run(command, input=input, timeout=timeout)
 
@@ -149,7 +150,7 @@ class LyingConnection(FakeConnection):
 
     answer: ClassVar[str] = "gpurent-file " + "QUFB" * 1_000_000 + ".\n"
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002
+    async def run(self, command: str, *, input: str | Secret = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002
         return CommandResult(0, self.answer, "")
 
 

@@ -68,11 +68,17 @@ class SshConnection(Protocol):
         Raises `RemoteError` if it is refused there too.
         """
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
+    async def run(
+        self,
+        command: str,
+        *,
+        input: str | Secret = "",  # noqa: A002 - as in subprocess
+        timeout: float = 60.0,
+    ) -> CommandResult:
         """Run a script of the POSIX shell in the home folder; a non-zero exit status is not an error.
 
         The login shell may be another one, and its start files may do what they like: HOME is that of the machine's
-        user database, and what they print is dropped.
+        user database, and what they print is dropped. ``input`` that is a `Secret` is in no command line.
 
         Raises `UnavailableError` if the connection is dropped, `RemoteError` with the machine's own words if the login
         shell does not get as far as the script.

@@ -64,7 +64,7 @@ def deliver_command(room: str) -> str:
     return sh_command(fill_template(_DELIVER, room=room, pipe=PIPE_NAME, waiting=WAITING_STATUS))
 
 
-def make_delivery(secrets: Mapping[str, Secret]) -> str:
+def make_delivery(secrets: Mapping[str, Secret]) -> Secret:
     """Return the text for stdin: shell lines that export the secrets."""
     lines = [f"export {name}={shlex.quote(secret.reveal())}" for name, secret in sorted(secrets.items())]
-    return "\n".join([*lines, _END, ""])
+    return Secret("\n".join([*lines, _END, ""]))

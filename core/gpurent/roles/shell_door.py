@@ -13,6 +13,7 @@ import re
 
 from attrs import define, field, frozen
 
+from gpurent.domain.secret import Secret
 from gpurent.ports.connection import TerminalLine
 from gpurent.terminal_text import ForeignText
 
@@ -186,16 +187,19 @@ class DoorRun:
         return ForeignText(" ".join(seen.decode("utf-8", "replace").split()))
 
 
-def make_run(user: str, script: str, text: str = "") -> DoorRun:
+def make_run(user: str, script: str, text: str | Secret = "") -> DoorRun:
     """Return a run of ``script`` that reads ``text`` as its stdin; ``user``: the login name, as in an `Endpoint`.
 
-    What does not fit into a line, one of the two, is sent over stdin, behind a mark.
+    What does not fit into a line, one of the two, is sent over stdin, behind a mark; so is a secret, since every user
+    of the machine can read the line.
     """
+    is_secret = isinstance(text, Secret)
+    text = text.reveal() if isinstance(text, Secret) else text
     token = os.urandom(4).hex()
     mark = f"{_MARK_HEAD}-{token}".encode()
     given, sent = text.encode("utf-8", "surrogateescape"), b""
     how = _RUN_WITH_INPUT if text else _RUN
-    if len(given) > _MAX_INPUT_BYTES or b"\0" in given:
+    if is_secret or len(given) > _MAX_INPUT_BYTES or b"\0" in given:
         how, sent, text = _SKIP_DECOYS + _RUN, given, ""
     elif len(script) > _MAX_SCRIPT_LENGTH:
         how, sent, script = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), ""

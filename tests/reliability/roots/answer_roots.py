@@ -154,7 +154,7 @@ ANSWER_ROOTS = (
             ),
             Edit(
                 "core/gpurent/infra/config/config_file.py",
-                "                raise self._file.unknown_key_error(name, key, list(keys))\n",
+                "                raise self._file.unknown_key_error(name, key, [key.name for key in section.keys])\n",
                 "                continue\n",
             ),
         ),

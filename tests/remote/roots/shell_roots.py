@@ -137,7 +137,7 @@ SHELL_ROOTS = (
         edits=(
             Edit(
                 "core/gpurent/cli/commands/machine.py",
-                "if status.state is JobState.ABSENT or (asks_status and status.state is JobState.LOST):",
+                "if state is JobState.ABSENT or (asks_status and state is JobState.LOST):",
                 "if False:",
             ),
         ),

@@ -191,11 +191,12 @@ def _check_kind(kind: str) -> None:
     needed = _SYSTEMS.get(kind, _SYSTEM)
     if needed == _SYSTEM and not (kind == "cron" and _SYSTEM == "win32"):
         return
+    usual = _resolve_kind(None)
     raise UsageError(
         _("{kind} does not start anything on {system}; the guard would not run").format(
             kind=kind, system=_SYSTEM_TITLES.get(_SYSTEM, _SYSTEM)
         ),
-        hint=f"gpurent watch install --as {_resolve_kind(None)}",
+        hint=f"gpurent watch install --as {usual}",
     )
 
 

@@ -40,7 +40,18 @@ TOOL_EXAMPLES = {
         (N_("In ~/.bashrc"), 'completion bash  # eval "$(gpurent completion bash)"'),
         ("", "completion zsh"),
     ),
-    "vault": (("", "vault show"),),
+    "backup": (
+        (N_("All that must not be lost, encrypted"), "backup gpurent.backup"),
+        (N_("In place of an older one"), "backup gpurent.backup --replace"),
+    ),
+    "restore": ((N_("On a new computer, or after a damaged disk"), "restore gpurent.backup"),),
+    "vault": (("", "vault show"), ("", "vault put WANDB_API_KEY")),
+    "vault put": (
+        (N_("You are asked for it; then a job can have it"), "vault put WANDB_API_KEY"),
+        ("", "run --secret WANDB_API_KEY -- python train.py"),
+    ),
+    "vault list": (("", "vault list"),),
+    "vault delete": (("", "vault delete WANDB_API_KEY"),),
     "vault show": (("", "vault show"),),
     "vault accept": (
         (N_("After you restored a backup"), "vault accept"),

@@ -15,6 +15,7 @@ import asyncssh
 from attrs import define, field
 
 from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.infra.platform.terminal import USUAL_TERMINAL_TYPE
 from gpurent.infra.ssh.attached_terminal import attach_terminal, read_terminal_size
@@ -121,7 +122,13 @@ class AsyncsshConnection:
             return COMMON_TYPE
         return parse_type(ran.stdout, wanted)
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+    async def run(
+        self,
+        command: str,
+        *,
+        input: str | Secret = "",  # noqa: A002 - the port's
+        timeout: float = 60.0,
+    ) -> CommandResult:
         run = make_run(self.endpoint.user, command, input)
         try:
             async with asyncio.timeout(timeout), self._sessions.open_process(run.line) as process:

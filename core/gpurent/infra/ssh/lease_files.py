@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.errors import UnavailableError
 from gpurent.infra.platform.system import read_private_file, write_private_file
 from gpurent.locale import _
@@ -140,7 +141,13 @@ class SshTarget:
     ) -> AbstractAsyncContextManager[T]:
         raise self._not_open_error()
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - the port's
+    async def run(
+        self,
+        command: str,
+        *,
+        input: str | Secret = "",  # noqa: A002 - the port's
+        timeout: float = 60.0,
+    ) -> CommandResult:
         raise self._not_open_error()
 
     def _not_open_error(self) -> UnavailableError:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from gpurent.domain.secret import Secret
 from gpurent.errors import RemoteError, UnavailableError
 from gpurent.ports.connection import SshConnection
 from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
@@ -85,6 +86,12 @@ class ConnectionContract(Contract):
 
     async def test_without_input_a_command_reads_its_end(self, connection: ConnectionUnderTest) -> None:
         assert (await connection.run("cat; echo over")).stdout == "over\n"
+
+    async def test_a_secret_is_read_from_stdin(self, connection: ConnectionUnderTest) -> None:
+        """Every user of the machine can read the command lines of its processes."""
+        ran = await connection.run("cat; cat /proc/[0-9]*/cmdline 2>/dev/null", input=Secret("canary-9d1c\n"))
+        assert ran.stdout.startswith("canary-9d1c\n")
+        assert ran.stdout.count("canary-9d1c") == 1
 
     async def test_large_input_arrives_whole(self, connection: ConnectionUnderTest) -> None:
         assert (await connection.run("wc -c", input="x" * 1_000_000)).stdout.strip() == "1000000"

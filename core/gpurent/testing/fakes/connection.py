@@ -15,6 +15,7 @@ from attrs import frozen
 
 from gpurent.child_processes import PIPE, start_program
 from gpurent.domain.access import Endpoint
+from gpurent.domain.secret import Secret
 from gpurent.errors import RemoteError, UnavailableError, UsageError
 from gpurent.ports.connection import CommandResult, TerminalLine
 from gpurent.roles.shell_door import MAX_OUTPUT_BYTES
@@ -109,7 +110,13 @@ class FakeConnection:
         """Raises `UsageError`: a fake machine has no terminal."""
         raise UsageError("a fake machine has no terminal", hint="Use gpurent.testing.ssh_fixture instead.")
 
-    async def run(self, command: str, *, input: str = "", timeout: float = 60.0) -> CommandResult:  # noqa: A002 - as in subprocess
+    async def run(
+        self,
+        command: str,
+        *,
+        input: str | Secret = "",  # noqa: A002 - as in subprocess
+        timeout: float = 60.0,
+    ) -> CommandResult:
         """Run ``command`` with ``sh`` in the home folder; see the port.
 
         ``timeout`` is in real seconds, except while ``delay`` passes.
@@ -120,7 +127,8 @@ class FakeConnection:
         if self._machine.disk_full:
             command = _DISK_FULL_PREFIX + command
         with real_time():
-            return await self._run_command(command, input, timeout)
+            text = input.reveal() if isinstance(input, Secret) else input
+            return await self._run_command(command, text, timeout)
 
     async def _run_command(self, command: str, input_text: str, timeout: float) -> CommandResult:
         started = _RunningCommand.start(command, self._machine)

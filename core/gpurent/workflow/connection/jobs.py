@@ -10,6 +10,7 @@ from attrs import define, evolve, frozen
 
 from gpurent.domain.job import Job, JobState, JobStatus, SessionInfo
 from gpurent.domain.lease import Lease
+from gpurent.domain.secret import Secret
 from gpurent.domain.trip import JobSpec, TripSpec
 from gpurent.errors import JobError, UsageError
 from gpurent.locale import _
@@ -182,7 +183,7 @@ class JobRunner:
             )
 
     async def _write_job_files(self, job: Job) -> None:
-        ran = await self.ssh.run(remote.write_script_command(job), input=remote.make_run_script(job))
+        ran = await self.ssh.run(remote.write_script_command(job), input=Secret(remote.make_run_script(job)))
         if ran.exit_status == CLOSING_STATUS:
             raise JobError(
                 _("the machine's timer is about to shut it down; no new jobs are started"),
