@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from attrs import define, field
 
-from gpurent.api import CommandResult, PullRequest, SshConnection, TransferError, TransferReport
+from gpurent.api import CommandResult, PullRequest, PushRequest, SshConnection, TransferError, TransferReport
 from gpurent.roles.shell_door import make_run
 from gpurent.testing.contracts.file_trees import PARTIALS_FOLDER, read_tree
 from gpurent.testing.fakes import CountingProgress
@@ -219,6 +219,33 @@ async def test_a_cancelled_batch_is_resumed(remote: MachineFixture, tmp_path: Pa
     assert report.resumed == sum(map(len, partials.values())) > report.total // 2
     assert report.sent + report.resumed == report.total
     assert read_tree(home / "out") == read_tree(out)
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_a_cancelled_batch_does_not_wait_for_a_silent_machine(
+    remote: MachineFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    monkeypatch.setattr(sftp_client, "CLOSE_TIMEOUT", 0.1)
+    out = make_files(remote.home / "out", 20, 30_000)
+    connection, started = await remote.connect(), asyncio.Event()
+
+    class Silencer(CountingProgress):
+        def advance(self, size: int, name: str = "") -> None:
+            remote.machine.proxy.plan = FaultPlan(stall=True)
+            started.set()
+
+    if direction == "down":
+        work = pull(connection, tmp_path / "home", progress=Silencer())
+    else:
+        request = PushRequest(sources=(out,), target="work", contents_only=True)
+        work = SftpBackend(LOCAL_FILES).push(connection, request, Silencer())
+    task = asyncio.ensure_future(work)
+    await started.wait()
+    await asyncio.sleep(0.2)
+    task.cancel()
+    done, _pending = await asyncio.wait({task}, timeout=10 * load_factor())
+    assert done
+    assert task.cancelled()
 
 
 async def test_digests_that_are_read_back_are_no_silence(

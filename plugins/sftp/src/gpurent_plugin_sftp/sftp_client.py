@@ -8,7 +8,7 @@ import errno
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import asyncssh
 
@@ -61,19 +61,21 @@ class SftpSilenceTimeout:
 async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> list[T]:
     """Run all coroutines; the first error cancels the others."""
     tasks = [asyncio.ensure_future(thing) for thing in coroutines]
+    together = asyncio.gather(*tasks)
     try:
-        # Unlike a task group, it passes on every cancellation, not the first alone.
-        return await asyncio.gather(*tasks)
+        await asyncio.wait({together})
+        return together.result()
     finally:
-        await _cancel_tasks(tasks)
+        await _cancel_tasks([*tasks, together])
 
 
-async def _cancel_tasks(tasks: Sequence[asyncio.Future[T]]) -> None:
-    """Cancel what has not ended, again and again: its own clean-up may hang as well."""
+async def _cancel_tasks(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel what has not ended, again and again: its own clean-up may hang as well, which a task group waits for."""
     while left := [task for task in tasks if not task.done()]:
         for task in left:
             task.cancel()
-        await asyncio.wait(left, timeout=1)
+        with contextlib.suppress(asyncio.CancelledError):  # the caller is ending already
+            await asyncio.wait(left, timeout=1)
     for task in tasks:
         if not task.cancelled():
             task.exception()  # retrieve the error so that asyncio does not log it
