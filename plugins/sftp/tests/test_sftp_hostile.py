@@ -237,6 +237,28 @@ async def test_missing_answer_times_out(tmp_path: Path, operation: str) -> None:
     assert operation in script.requests
 
 
+async def test_a_machine_that_falls_silent_ends_all_files(tmp_path: Path) -> None:
+    script = MaliciousScript({b"out": [make_entry(b"%d" % number) for number in range(20)]})
+    for operation in ("read", "fstat", "close"):  # so that the clean-up has no answer either
+        script.answers[operation] = script.wait_until_over
+    found = await attempt_pull(tmp_path, script)
+    assert isinstance(found, UnavailableError)
+    assert found.retryable
+
+
+async def test_an_error_of_one_file_is_raised_when_the_others_have_arrived(tmp_path: Path) -> None:
+    def fail(path: bytes) -> None:
+        if path == b"out/a":
+            raise asyncssh.SFTPError(FX_FAILURE, "bad sector")
+
+    script = MaliciousScript({b"out": [make_entry(b"a"), make_entry(b"b")]}, answers={"open": fail})
+    found = await attempt_pull(tmp_path, script)
+    assert isinstance(found, TransferError)
+    assert "out/a" in found.message
+    assert "bad sector" in found.message
+    assert [path.name for path in (get_target_folder(tmp_path) / "out").iterdir()] == ["b"]
+
+
 async def test_missing_listing_times_out(tmp_path: Path) -> None:
     script = MaliciousScript()
 

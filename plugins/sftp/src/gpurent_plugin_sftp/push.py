@@ -24,19 +24,18 @@ from gpurent.api import (
     small_disk_error,
     upload_failures_error,
 )
+from gpurent_plugin_sftp.batches import MAX_IN_FLIGHT, make_batches
 from gpurent_plugin_sftp.own_folders import PRIVATE_FILE, PRIVATE_FOLDER, make_private_folders
+from gpurent_plugin_sftp.remote_hasher import RemoteHasher
 from gpurent_plugin_sftp.scan import SftpSourceScan, SourceItem
 from gpurent_plugin_sftp.sftp_client import (
     BLOCK_SIZE,
     FileChanged,
-    RemoteHasher,
     run_concurrently,
     translate_sftp_error,
 )
 
 PARTIALS_DIR = ".gpurent/part"
-MAX_IN_FLIGHT = 16
-MAX_BATCH_FILES, MAX_BATCH_BYTES = 100, 64 << 20
 CHUNK_SIZE = 4 << 20
 
 
@@ -77,7 +76,7 @@ class SftpPusher:
             self.resumed += file.size
             self._progress.advance(file.size, file.name)
             self._progress.finish_file(file.name)
-        for batch in _make_batches(wanted):
+        for batch in make_batches(wanted, _find_partial_path):
             await self._send_batch(batch)
         for item in self._scan.items:
             if item.kind == "link":
@@ -124,7 +123,7 @@ class SftpPusher:
         """Send all partials, verify them in one batch, move them to their final names."""
         digests = await run_concurrently(self._send_with_retry(item) for item in batch)
         sent = [(item, mine) for item, mine in zip(batch, digests, strict=True) if mine]
-        remote = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}" for item, _ in sent])
+        remote = await self._hasher.hash_files([(_find_partial_path(item), item.size) for item, _ in sent])
         for (item, mine), theirs in zip(sent, remote, strict=True):
             if mine != theirs:
                 await self._resend_file(item)
@@ -133,11 +132,11 @@ class SftpPusher:
 
     async def _resend_file(self, item: SourceItem) -> None:
         """Send the whole file again: its remote partial, perhaps from an earlier attempt, was not what it should be."""
-        await self._sftp.remove(f"{PARTIALS_DIR}/{item.partial_name}")
+        await self._sftp.remove(_find_partial_path(item))
         mine = await self._send_with_retry(item)
         if not mine:
             return
-        (theirs,) = await self._hasher.hash_files([f"{PARTIALS_DIR}/{item.partial_name}"])
+        (theirs,) = await self._hasher.hash_files([(_find_partial_path(item), item.size)])
         if mine != theirs:
             raise corrupted_upload_error(escape_name(item.name))
 
@@ -167,7 +166,7 @@ class SftpPusher:
 
     async def _send_file(self, item: SourceItem) -> str:
         """Send the local file into its partial, resuming where an earlier attempt stopped; return the local digest."""
-        part = f"{PARTIALS_DIR}/{item.partial_name}"
+        part = _find_partial_path(item)
         try:
             size = (await self._sftp.stat(part)).size or 0
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
@@ -200,7 +199,7 @@ class SftpPusher:
 
     async def _finish_file(self, item: SourceItem) -> None:
         async with self._in_flight:
-            part = f"{PARTIALS_DIR}/{item.partial_name}"
+            part = _find_partial_path(item)
             try:
                 mode = item.file.find_mode(item.mode)
             except OSError:  # gone meanwhile
@@ -232,13 +231,5 @@ def _check_unchanged(item: SourceItem, now: os.stat_result) -> None:
         raise FileChanged(FileProblem.CHANGED.text)
 
 
-def _make_batches(items: list[SourceItem]) -> list[list[SourceItem]]:
-    made: list[list[SourceItem]] = []
-    size = MAX_BATCH_BYTES + 1
-    for item in items:
-        if size + item.size > MAX_BATCH_BYTES or len(made[-1]) >= MAX_BATCH_FILES:
-            made.append([])
-            size = 0
-        made[-1].append(item)
-        size += item.size
-    return made
+def _find_partial_path(item: SourceItem) -> str:
+    return f"{PARTIALS_DIR}/{item.partial_name}"

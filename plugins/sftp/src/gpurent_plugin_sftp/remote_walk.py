@@ -29,7 +29,7 @@ from gpurent.api import (
     too_many_remote_files_error,
 )
 from gpurent_plugin_sftp import _
-from gpurent_plugin_sftp.sftp_client import SftpSilenceTimeout, run_concurrently
+from gpurent_plugin_sftp.sftp_client import FileChanged, SftpSilenceTimeout, run_concurrently
 
 MAX_LISTING_BYTES = 128 << 20  # bytes of the listing that are kept in memory
 BYTES_PER_NAME = 400  # memory per name, not counting its characters
@@ -176,16 +176,16 @@ class RemoteWalk:
             self._silence_timeout.reset()
         return target.decode("utf-8", "surrogateescape")
 
-    async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile | None:
+    async def refresh_file(self, file: SftpRemoteFile) -> SftpRemoteFile:
         """Return the file in its current state.
 
-        None if it is no longer a file, or if the total size now exceeds the limit. Raises
+        Raises `FileChanged` if it is no longer a file, or if the total size now exceeds the limit, and
         `asyncssh.SFTPNoSuchFile` if it is gone.
         """
         state = RemoteFileState.from_attrs(await self._sftp.lstat(file.path))
         self.size += state.size - file.size
         if state.kind != asyncssh.FILEXFER_TYPE_REGULAR or self.size > self._limits.max_total_bytes:
-            return None
+            raise FileChanged(FileProblem.CHANGED.text)
         return evolve(file, size=state.size, mode=state.mode, mtime=state.mtime)
 
     async def _add_entry(self, path: str, name: Name, state: RemoteFileState) -> None:

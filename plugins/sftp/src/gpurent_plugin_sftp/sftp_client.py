@@ -1,16 +1,14 @@
-"""The remote side over SFTP and, for hashes, over its shell; and how long it may stay silent."""
+"""The remote side over SFTP, and how long it may stay silent."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
-import shlex
-from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from hashlib import sha256
 from time import monotonic
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import asyncssh
 
@@ -56,12 +54,31 @@ class SftpSilenceTimeout:
                 if task.done():
                     return task.result()
         finally:
-            while not task.done():  # its own clean-up may hang as well
-                task.cancel()
-                await asyncio.wait({task}, timeout=1)
-            if not task.cancelled():
-                task.exception()  # retrieve the error so that asyncio does not log it
+            await _cancel_tasks([task])
         raise silence_timeout_error()
+
+
+async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> list[T]:
+    """Run all coroutines; the first error cancels the others."""
+    tasks = [asyncio.ensure_future(thing) for thing in coroutines]
+    together = asyncio.gather(*tasks)
+    try:
+        await asyncio.wait({together})
+        return together.result()
+    finally:
+        await _cancel_tasks([*tasks, together])
+
+
+async def _cancel_tasks(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel what has not ended, again and again: its own clean-up may hang as well, which a task group waits for."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):  # the caller is ending already
+            await asyncio.wait(left, timeout=1)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # retrieve the error so that asyncio does not log it
 
 
 @asynccontextmanager
@@ -131,6 +148,20 @@ async def read_output(connection: SshConnection, script: str, timeout: float = 6
         return ""
 
 
+async def read_chunk(
+    file: asyncssh.SFTPClientFile, at: int, size: int, on_data: Callable[[], None]
+) -> memoryview:
+    """Return up to ``size`` bytes of a remote file; fewer at its end. ``on_data`` is called for every piece."""
+    data, come = bytearray(size), 0
+    async for where, piece in await file.read_parallel(size, at):
+        on_data()
+        come += len(piece)
+        if come > size or where < at or where + len(piece) > at + size:
+            raise TransferError(_("the machine sent more data than requested"))
+        data[where - at : where - at + len(piece)] = piece
+    return memoryview(data)[:come]
+
+
 def translate_sftp_error(what: str, error: asyncssh.SFTPError) -> TransferError | UnavailableError:
     """Return an SFTP error as one of our own."""
     text = escape_name(error.reason or type(error).__name__)
@@ -150,56 +181,7 @@ def translate_sftp_error(what: str, error: asyncssh.SFTPError) -> TransferError 
     return remote_file_error(number, what, text)
 
 
-async def run_concurrently(coroutines: Iterable[Coroutine[None, None, T]]) -> list[T]:
-    """Run all coroutines; the first error cancels the others."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(thing) for thing in coroutines]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return [task.result() for task in tasks]
-
-
 async def read_remote_clock(connection: SshConnection) -> int | None:
     """Return the machine's time in seconds since the epoch; None if it does not report it."""
     said = (await read_output(connection, "date +%s")).split()
     return int(said[-1]) if said and said[-1].isdecimal() else None
-
-
-class RemoteHasher:
-    """SHA-256 of remote files: by the machine's own tool in batches, or else by reading them back."""
-
-    def __init__(self, connection: SshConnection, sftp: asyncssh.SFTPClient) -> None:
-        self._connection = connection
-        self._sftp = sftp
-        self._has_sha256sum: bool | None = None
-
-    async def hash_files(self, paths: Sequence[str], timeout: float = 3600.0) -> list[str]:
-        """Return a hex digest for each path, empty if it cannot be read.
-
-        ``paths``: as many as fit in one command; ``timeout``: seconds for all of them.
-        """
-        if self._has_sha256sum is None:
-            self._has_sha256sum = bool(await read_output(self._connection, "command -v sha256sum"))
-        digests = await self._run_sha256sum(paths, timeout) if self._has_sha256sum and paths else []
-        return digests or [await self._hash_by_reading(path) for path in paths]
-
-    async def _run_sha256sum(self, paths: Sequence[str], timeout: float) -> list[str]:
-        """Return the digests that the tool prints; empty unless it prints one for each path."""
-        quoted = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
-        said = await read_output(self._connection, f"sha256sum {quoted}", timeout)
-        digests = [line.removeprefix("\\")[:64] for line in said.splitlines()]
-        complete = len(digests) == len(paths) and all(len(digest) == 64 for digest in digests)
-        return digests if complete else []
-
-    async def _hash_by_reading(self, path: str) -> str:
-        digest = sha256()
-        try:
-            async with self._sftp.open(path, "rb", encoding=None) as file:
-                while data := await file.read(BLOCK_SIZE):
-                    digest.update(cast(bytes, data))
-        except asyncssh.SFTPError as error:
-            if isinstance(error, asyncssh.SFTPConnectionLost | asyncssh.SFTPNoConnection):
-                raise
-            return ""
-        return digest.hexdigest()
