@@ -40,6 +40,7 @@ EXAMPLE_VALUES = {
     "size": "20",
     "short": "20",
     "FILE": "out.txt",
+    "usual": "cron",
     "COMMAND": "train.py",
     "what": "show",
     "price": "3.5CNY/h",
