@@ -15,6 +15,7 @@ from gpurent.locale.foreign_text import quote_text
 from gpurent.ports.connection import Reachability
 
 PROBE_TIMEOUT = 8.0
+RESET_TRIES = 3
 # What the library raises for a server that cannot be reached, or does not speak SSH as it should. ValueError: text of
 # the server's that is not in the encoding that it must have.
 CONNECT_ERRORS = (OSError, TimeoutError, asyncssh.Error, ValueError)
@@ -28,7 +29,7 @@ async def fetch_host_key(
     Raises `UnavailableError` if it does not answer, `RemoteError` if it speaks only algorithms that we do not.
     """
     try:
-        key = await _request_host_key(endpoint, timeout, addresses)
+        key = await _request_whole(endpoint, timeout, addresses)
     except asyncssh.KeyExchangeFailed as error:
         raise RemoteError(
             _("the SSH server of {endpoint} has only algorithms that are not safe enough: {said}").format(
@@ -78,6 +79,19 @@ async def make_host_key_error(
             "Someone may be intercepting the connection, or the machine was replaced. No password was sent."
         ),
     )
+
+
+async def _request_whole(
+    endpoint: Endpoint, timeout: float, addresses: Sequence[str]
+) -> asyncssh.SSHKey | None:
+    """As `_request_host_key`. A server with other algorithms resets the connection, at times before its offer is read."""
+    for tries_left in range(RESET_TRIES - 1, -1, -1):
+        try:
+            return await _request_host_key(endpoint, timeout, addresses)
+        except (ConnectionResetError, asyncssh.ConnectionLost):
+            if not tries_left:
+                raise
+    raise AssertionError
 
 
 async def _request_host_key(
