@@ -84,7 +84,7 @@ async def make_host_key_error(
 async def _request_whole(
     endpoint: Endpoint, timeout: float, addresses: Sequence[str]
 ) -> asyncssh.SSHKey | None:
-    """As `_request_host_key`. A server with other algorithms resets the connection, at times before its offer is read."""
+    """As `_request_host_key`. A server with other algorithms resets the connection, also before its offer is read."""
     for tries_left in range(RESET_TRIES - 1, -1, -1):
         try:
             return await _request_host_key(endpoint, timeout, addresses)
