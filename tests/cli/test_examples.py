@@ -23,7 +23,7 @@ REGISTRY = load_registry()
 HEADINGS = {"en": "Examples:", "zh": "示例："}
 MAX_COLUMNS = 80
 # Files that the examples name.
-FILES = ("train.py", "key.pem", "model.pt", "plain.pt")
+FILES = ("train.py", "key.pem", "model.pt", "plain.pt", "gpurent.backup")
 FOLDERS = ("src", "out", "my-project", "project")
 
 

@@ -34,6 +34,7 @@ from tests.command_line import NO_POINTS, run_command_async
 
 ROOT = Path(__file__).parents[2]
 DIGITS_EXAMPLE = ROOT / "examples" / "digits"
+HIDDEN_PROMPTS = ("Password", "Passphrase", "Value of")
 
 
 def load_plugins() -> EntryPointRegistry:
@@ -222,7 +223,7 @@ class TripSandbox:
                 for prompt, answer in list(waiting.items()):
                     if prompt.encode() in shown:
                         # What is typed before the terminal stops to echo is thrown away.
-                        while prompt.startswith("Password") and termios.tcgetattr(master)[3] & termios.ECHO:  # noqa: ASYNC110 - a terminal has no event
+                        while prompt.startswith(HIDDEN_PROMPTS) and termios.tcgetattr(master)[3] & termios.ECHO:  # noqa: ASYNC110 - a terminal has no event
                             await asyncio.sleep(0.01)
                         os.write(master, f"{answer}\n".encode())
                         del waiting[prompt]
