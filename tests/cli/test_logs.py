@@ -56,10 +56,13 @@ def test_the_output_of_a_job_outlives_its_machine(sandbox: SharedSandbox, tmp_pa
     shown = user.read(f"trips show {trip['id']}")
     assert shown["results"] == {
         "folder": str(folder),
+        "files": 1,
+        "bytes": 6,
         "items": [{"path": "out.txt", "files": 1, "size": 6}],
     }
     assert shown["log"] == str(kept)
     page = user.type_line(f"trips show {trip['id']}").out
+    assert f"1 file, 6 B, in {folder}" in page
     assert f"Results in {folder}:\n  out.txt (6 B)" in page
     assert str(kept) in page
     missing = json.loads(user.user.run("--json", "logs", "nosuch").out)["error"]

@@ -223,7 +223,9 @@ class TripSandbox:
                 for prompt, answer in list(waiting.items()):
                     if prompt.encode() in shown:
                         # What is typed before the terminal stops to echo is thrown away.
-                        while prompt.startswith(HIDDEN_PROMPTS) and termios.tcgetattr(master)[3] & termios.ECHO:  # noqa: ASYNC110 - a terminal has no event
+                        while (
+                            prompt.startswith(HIDDEN_PROMPTS) and termios.tcgetattr(master)[3] & termios.ECHO
+                        ):  # noqa: ASYNC110 - a terminal has no event
                             await asyncio.sleep(0.01)
                         os.write(master, f"{answer}\n".encode())
                         del waiting[prompt]

@@ -28,7 +28,7 @@ from gpurent.cli.trip_spec import (
 )
 from gpurent.cli.views.plan import format_preview, preview_json
 from gpurent.cli.views.render import format_receipt
-from gpurent.cli.views.results import left_out_json
+from gpurent.cli.views.results import left_out_json, results_json
 from gpurent.domain.money import UnitPrice
 from gpurent.domain.transfer import sum_reports
 from gpurent.domain.trip import ResultsSpec, TripSpec
@@ -154,7 +154,7 @@ def _show_trip(app: CliContext, end: TripResult, times: LeaseTimeTable | None) -
         "exit_code": end.exit_code,
         "receipt": end.receipt,
         "totals": end.receipt.totals() if end.receipt else [],
-        "results": end.results.saved if end.results else None,
+        "results": results_json(end.results.saved, end.results.report) if end.results else None,
         **left_out_json(end.results.report if end.results else sum_reports(())),
         "time_left": times.figure_json(end.lease_id) if times else None,
     }

@@ -10,6 +10,7 @@ from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.trip import TripSpec
 from gpurent.locale import _, join_list
 from gpurent.locale.sizes import format_size
+from gpurent.workflow.connection.result_list import ResultList
 
 
 def format_wanted_results(spec: TripSpec) -> Sequence[str]:
@@ -22,6 +23,18 @@ def format_wanted_results(spec: TripSpec) -> Sequence[str]:
         return []
     text = _("download what the job made, up to {size}, to {folder}")
     return [text.format(size=format_size(results.auto_limit), folder=folder)]
+
+
+def results_json(saved: ResultList | None, report: TransferReport) -> dict[str, Any] | None:
+    """Return what was downloaded, and what of it is here; None if nothing was."""
+    if saved is None:
+        return None
+    return {
+        "folder": saved.folder,
+        "files": report.files,
+        "bytes": report.total,
+        "items": list(saved.items),
+    }
 
 
 def left_out_json(report: TransferReport) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import asdict
 
 from gpurent.cli.views.render import format_moment
-from gpurent.cli.views.results import format_skipped, left_out_json
+from gpurent.cli.views.results import format_skipped, left_out_json, results_json
 from gpurent.cli.views.step_titles import STEP_TITLES
 from gpurent.cli.views.table import format_table
 from gpurent.domain.filenames import escape_path
@@ -18,8 +18,9 @@ from gpurent.domain.orders import OrderOutcome
 from gpurent.domain.outcomes import format_outcome
 from gpurent.domain.trip import TripRecord, TripSpec
 from gpurent.domain.trip_fields import TRIP_FIELDS
-from gpurent.locale import N_, _
+from gpurent.locale import N_, _, ngettext
 from gpurent.locale.durations import format_duration
+from gpurent.locale.sizes import format_size
 from gpurent.workflow.connection.result_list import format_item
 from gpurent.workflow.reports.trip_report import TripReport
 
@@ -73,7 +74,7 @@ def trip_json(report: TripReport) -> dict[str, Any]:
             for item in report.payments
             if item.payment.amount.amount
         ],
-        "results": report.results,
+        "results": results_json(report.results, report.download),
         **left_out_json(report.download),
         "waiting_for": report.waiting_for,
         "owner": report.owner,
@@ -123,6 +124,11 @@ def _iter_facts(report: TripReport) -> Iterator[tuple[str, str]]:
         yield _("lease"), f"{lease.id} ({lease.state.title})"
     elif record.lease:
         yield _("lease"), _("{lease} (not rented)").format(lease=record.lease)
+    done = report.download
+    if done.files and report.results is not None:
+        text = ngettext("{files} file, {size}, in {folder}", "{files} files, {size}, in {folder}", done.files)
+        folder = escape_path(report.results.folder)
+        yield _("results"), text.format(files=done.files, size=format_size(done.total), folder=folder)
     if report.log is not None:
         yield (
             _("output"),
