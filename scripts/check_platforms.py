@@ -11,6 +11,7 @@ import argparse
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -55,8 +56,9 @@ def main() -> int:
     parser.add_argument("--write", action="store_true")
     write = parser.parse_args().write
     listed, failing, said = read_list(), set(), {}
-    for system in SYSTEMS:
-        paths, said[system] = find_failing(system)
+    with ThreadPoolExecutor(len(SYSTEMS)) as pool:
+        found = list(pool.map(find_failing, SYSTEMS))
+    for system, (paths, said[system]) in zip(SYSTEMS, found, strict=True):
         failing |= {(system, path) for path in paths}
     if write:
         kept = sorted(listed & failing)
