@@ -16,7 +16,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: compile-tests dist docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint format clean
+.PHONY: compile-tests dist docs docs-messages help setup system-packages system-packages-strict demo test test-nightly test-machines test-matrix test-vendors test-reliability test-roots test-mutation test-torch test-windows lint lint-style lint-types lint-platforms format clean
 .DELETE_ON_ERROR:
 
 help:  ## this list
@@ -82,14 +82,20 @@ docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site
 docs-messages: $(DOCS)/.installed  ## bring the catalogues of the Chinese pages up to the English pages
 	$(DOCS)/bin/python scripts/docs_messages.py $(if $(PAGE),--begin $(PAGE))
 
-lint: setup  ## ruff, mypy --strict, also for Windows and macOS, and the import contracts
+lint: lint-style lint-types lint-platforms  ## ruff, mypy --strict, also for Windows and macOS, and the import contracts
+
+lint-style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/lint_imports.py
+
+lint-types: setup
 	$(BIN)/mypy --strict
 	MYPYPATH=core:$$(echo plugins/*/src examples/plugins/*/src | tr " " :) $(BIN)/mypy --strict --explicit-package-bases \
 		plugins/*/tests examples/plugins/*/tests tests
+
+lint-platforms: setup
 	$(BIN)/python scripts/check_platforms.py
-	$(BIN)/python scripts/lint_imports.py
 
 format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

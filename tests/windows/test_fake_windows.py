@@ -57,7 +57,8 @@ def test_the_language_is_that_of_windows(python: Path, tmp_path: Path, number: s
     assert word in ran.stdout.decode("utf-8")
 
 
-def test_journey(python: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_short", [True, pytest.param(False, marks=pytest.mark.nightly)])
+def test_journey(python: Path, tmp_path: Path, is_short: bool) -> None:
     with shared_sandbox(tmp_path / "sandbox", speed=300) as sandbox:
         user = make_fake_user(python, sandbox.user(tmp_path / "home"), tmp_path / "work")
-        Journey(sandbox, user, is_short=True).take_steps()
+        Journey(sandbox, user, is_short=is_short).take_steps()

@@ -222,11 +222,8 @@ class TripSandbox:
                 shown += chunk
                 for prompt, answer in list(waiting.items()):
                     if prompt.encode() in shown:
-                        # What is typed before the terminal stops to echo is thrown away.
-                        while (
-                            prompt.startswith(HIDDEN_PROMPTS) and termios.tcgetattr(master)[3] & termios.ECHO
-                        ):  # noqa: ASYNC110 - a terminal has no event
-                            await asyncio.sleep(0.01)
+                        if prompt.startswith(HIDDEN_PROMPTS):
+                            await _wait_for_silence(master)
                         os.write(master, f"{answer}\n".encode())
                         del waiting[prompt]
             out = await process.stdout.read()
@@ -317,6 +314,12 @@ def make_url(url: str, path: str) -> str:
     """Return the URL of ``path`` on the server of ``url``."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+async def _wait_for_silence(terminal: int) -> None:
+    """Wait until the terminal does not echo: what is typed before is thrown away."""
+    while termios.tcgetattr(terminal)[3] & termios.ECHO:  # noqa: ASYNC110 - a terminal has no event
+        await asyncio.sleep(0.01)
 
 
 MINUTE = timedelta(minutes=1)
