@@ -57,6 +57,8 @@ async def test_only_what_has_changed_is_uploaded_to_a_kept_machine(tmp_path: Pat
         assert (await read_upload(sandbox, first["trip"])).sent > LARGE
         assert first["results"] == {
             "folder": str(folder),
+            "files": 2,
+            "bytes": 2003,
             "items": [{"path": "out", "files": 2, "size": 2003}],
         }
         (folder / "job.py").write_text(JOB + "# changed\n")
