@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from gpurent.domain.secret import Secret
 from gpurent.roles.shell_door import DoorOutput, DoorRun, make_run, make_shell_stream, make_terminal_line
 from tests.remote.login_shells import LEFT_BEHIND, SHELLS, LoginShell
 
@@ -64,6 +65,14 @@ def test_what_a_script_reads_travels_in_the_line(shell: LoginShell, home: Path) 
     run = make_run(USER, "cat", text)
     assert not run.stdin
     assert run_in(shell, run, home).out.data.decode() == text
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)
+def test_a_secret_is_sent_and_is_in_no_line(shell: LoginShell, home: Path) -> None:
+    run = make_run(USER, "cat", Secret("hunter2\nno end"))
+    assert "hunter2" not in run.line + repr(run)
+    assert bytes(run_in(shell, run, home).out.data).decode() == "hunter2\nno end"
+    assert not make_run(USER, "cat", Secret("")).stdin
 
 
 @pytest.mark.parametrize("text", ["x" * 200_000, "a\0b\n"], ids=["large", "zero byte"])

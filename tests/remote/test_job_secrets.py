@@ -128,6 +128,22 @@ def test_a_name_of_the_user_is_not_exported_with_the_secrets(home: Home) -> None
     assert (room / "log").read_text() == "1\n"
 
 
+def test_variables_may_have_any_name(home: Home) -> None:
+    """They are those of the job alone, not of the script that runs it."""
+    names = ("room", "mask", "code", "HOME", "PATH", "PWD", "IFS")
+    job = Job(
+        name="job",
+        command='echo "$room $mask $code $HOME $SECRET"; exit 3',
+        env=dict.fromkeys(names, "/nowhere"),
+        secrets={"SECRET": Secret("s"), "top": Secret("t")},
+    )
+    with home.started(job) as room:
+        assert home.deliver(make_delivery(job.secrets).reveal()) == DELIVERED_STATUS
+        wait_for(room / "exit")
+    assert (room / "log").read_text() == "/nowhere /nowhere /nowhere /nowhere s\n"
+    assert (room / "exit").read_text().split()[0] == "3"
+
+
 def test_what_was_started_before_has_another_pipe(home: Home) -> None:
     """A job that never started is written again."""
     for _time in range(2):

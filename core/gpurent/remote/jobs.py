@@ -197,7 +197,8 @@ def _parse_time(text: str) -> datetime | None:
 # available): neither the terminal's hangup nor a Ctrl-C typed there reaches it, and its signal handlers are the default
 # ones (by env, because a shell cannot reset an ignored signal for its children). The terminal only shows the log. The
 # leader survives a SIGTERM to its group, so that it can record the command's exit code, also on a disk that is full by
-# then: the file has its block from the start, and is written over without being emptied first.
+# then: the file has its block from the start, and is written over without being emptied first. The job's variables are
+# those of the subshell alone, whatever their names.
 _RUN_SCRIPT = r"""#!/bin/sh
 cd "$HOME/@room@" || exit 1
 mask=$(umask); umask 077
@@ -211,14 +212,15 @@ room=$1 mask=$2
 trap : TERM
 awk '{print $22}' /proc/$$/stat > "$room/born" 2>/dev/null
 echo $$ > "$room/pid.new" && mv "$room/pid.new" "$room/pid"
-top=$HOME
+set -- "$mask" "$HOME"
 @restore@
 export PYTHONUNBUFFERED=1
-@env@
-@secrets@
 (
-  umask "$mask"
-  cd "$top" && cd @folder@ || exit 126
+  @secrets@
+  @env@
+  umask "$1"
+  cd "$2" && cd @folder@ || exit 126
+  set --
   eval @command@
 )
 code=$?

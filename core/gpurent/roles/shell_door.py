@@ -170,7 +170,7 @@ class DoorRun:
     """
 
     line: str
-    stdin: bytes
+    stdin: bytes = field(repr=False)
     out: DoorOutput
     err: DoorOutput
 
@@ -199,7 +199,7 @@ def make_run(user: str, script: str, text: str | Secret = "") -> DoorRun:
     mark = f"{_MARK_HEAD}-{token}".encode()
     given, sent = text.encode("utf-8", "surrogateescape"), b""
     how = _RUN_WITH_INPUT if text else _RUN
-    if is_secret or len(given) > _MAX_INPUT_BYTES or b"\0" in given:
+    if given and (is_secret or len(given) > _MAX_INPUT_BYTES or b"\0" in given):
         how, sent, text = _SKIP_DECOYS + _RUN, given, ""
     elif len(script) > _MAX_SCRIPT_LENGTH:
         how, sent, script = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), ""
