@@ -42,6 +42,7 @@ PAGES = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("README*.md"), *ROOT.glob("plugi
 _NO_COMMAND = re.compile(r"gpurent (\S+ ){1,2}needs |gpurent (sandbox|vault) \{\w+\}")
 # What is run on the rented machine, where other packages are installed; it is no hint.
 ON_THE_MACHINE = "core/gpurent/remote/"
+_HAS_COMMAND = re.compile(r"(?<!from )(?<!import )gpurent [a-z{-]|pip install")
 _QUOTED = re.compile(r"`gpurent ([a-z-][^`\n]*)`")
 _PIP = re.compile(r"pip install((?: -{1,2}[a-z-]+)*) ['\"]?([A-Za-z0-9_.{}-]+)(?:\[([\w,]+)\])?")
 # Words that a pattern of a page stands for.
@@ -65,20 +66,19 @@ def read_text(node: ast.AST) -> str:
 def iter_strings(path: Path) -> Iterator[str]:
     """Yield the strings of a file but its docstrings; a part of an f-string only as a part."""
     source = path.read_text("utf-8")
-    if "gpurent " not in source and "pip install" not in source:
+    if not _HAS_COMMAND.search(source):
         return
-    tree = ast.parse(source)
-    inner = {
-        id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)
-    } - {id(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)}
+    nodes = list(ast.walk(ast.parse(source)))
+    joined = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+    inner = {id(part) for node in joined for part in ast.walk(node)} - {id(node) for node in joined}
     docs = {
         id(node.body[0].value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) not in inner and id(node) not in docs and (text := read_text(node)):
             yield text
 
