@@ -38,6 +38,7 @@ from gpurent_plugin_sftp.remote_walk import NOT_FOUND_ERRORS, RACY_MTIME_NS, Rem
 from gpurent_plugin_sftp.sftp_client import (
     FileChanged,
     SftpSilenceTimeout,
+    open_remote_file,
     open_sftp_client,
     read_chunk,
     read_remote_clock,
@@ -230,16 +231,19 @@ class SftpPuller:
         self._silence_timeout.reset()  # reading our own disk is not silence of the remote side
         self.resumed += at
         self._show_progress(file, at)
-        async with self._sftp.open(file.path, "rb", encoding=None) as far:
+
+        def note_data(arrived: int) -> None:
+            # A chunk may take minutes on a slow line.
+            self._silence_timeout.reset()
+            self._show_progress(file, at + arrived)
+
+        async with open_remote_file(self._sftp, file.path) as far:
             # However large the file is now, no more than the listed size is read.
-            while new := await read_chunk(
-                far, at, min(CHUNK_SIZE, max(0, file.size - at)), self._silence_timeout.reset
-            ):
+            while new := await read_chunk(far, at, min(CHUNK_SIZE, max(0, file.size - at)), note_data):
                 self._target.write_partial(file.name, handle, new, at)
                 digest.update(new)
                 at += len(new)
                 self.sent += len(new)
-                self._show_progress(file, at)
             unchanged = file.is_unchanged(await far.stat())
             self._silence_timeout.reset()
         with self._target.convert_errors(file.name):

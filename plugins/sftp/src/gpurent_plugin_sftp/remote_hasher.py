@@ -11,7 +11,13 @@ import asyncssh
 
 from gpurent.api import SshConnection
 from gpurent_plugin_sftp.batches import MAX_IN_FLIGHT, name_argument, quote_path
-from gpurent_plugin_sftp.sftp_client import BLOCK_SIZE, read_chunk, read_output, run_concurrently
+from gpurent_plugin_sftp.sftp_client import (
+    BLOCK_SIZE,
+    open_remote_file,
+    read_chunk,
+    read_output,
+    run_concurrently,
+)
 
 # A line of sha256sum. The backslash says that backslashes and line breaks of the name are escaped.
 _DIGEST_LINE = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)")
@@ -55,9 +61,11 @@ class RemoteHasher:
     async def _hash_by_reading(self, path: str, size: int) -> str:
         digest, at = sha256(), 0
         try:
-            async with self._in_flight, self._sftp.open(path, "rb", encoding=None) as file:
+            async with self._in_flight, open_remote_file(self._sftp, path) as file:
                 # However large the file is now, no more is read than tells whether it has the expected size.
-                while data := await read_chunk(file, at, min(BLOCK_SIZE, size + 1 - at), self._on_data):
+                while data := await read_chunk(
+                    file, at, min(BLOCK_SIZE, size + 1 - at), lambda _arrived: self._on_data()
+                ):
                     digest.update(data)
                     at += len(data)
         except asyncssh.SFTPError as error:

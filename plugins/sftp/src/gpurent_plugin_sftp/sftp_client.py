@@ -27,6 +27,8 @@ from gpurent_plugin_sftp import _
 
 T = TypeVar("T")
 BLOCK_SIZE = 1 << 20
+# Of one answer: some servers would send 4 MiB at once, of which nothing is known before the last byte has arrived.
+PIECE_SIZE = 256 << 10
 CLOSE_TIMEOUT = 5.0  # seconds for the remote side to close its end
 MAX_SILENCE = 300.0  # seconds without any data
 
@@ -148,17 +150,28 @@ async def read_output(connection: SshConnection, script: str, timeout: float = 6
         return ""
 
 
+@asynccontextmanager
+async def open_remote_file(sftp: asyncssh.SFTPClient, path: str) -> AsyncIterator[asyncssh.SFTPClientFile]:
+    """Open a remote file for `read_chunk`."""
+    piece = min(PIECE_SIZE, sftp.limits.max_read_len)
+    async with sftp.open(path, "rb", encoding=None, block_size=piece) as file:
+        yield file
+
+
 async def read_chunk(
-    file: asyncssh.SFTPClientFile, at: int, size: int, on_data: Callable[[], None]
+    file: asyncssh.SFTPClientFile, at: int, size: int, on_data: Callable[[int], None]
 ) -> memoryview:
-    """Return up to ``size`` bytes of a remote file; fewer at its end. ``on_data`` is called for every piece."""
+    """Return up to ``size`` bytes of a remote file; fewer at its end.
+
+    ``on_data`` is called for every piece with the number of bytes that have arrived so far.
+    """
     data, come = bytearray(size), 0
     async for where, piece in await file.read_parallel(size, at):
-        on_data()
         come += len(piece)
         if come > size or where < at or where + len(piece) > at + size:
             raise TransferError(_("the machine sent more data than requested"))
         data[where - at : where - at + len(piece)] = piece
+        on_data(come)
     return memoryview(data)[:come]
 
 
