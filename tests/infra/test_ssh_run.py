@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from time import monotonic
 
+import asyncssh
 import pytest
 from attrs import evolve, frozen
 
@@ -84,3 +87,21 @@ async def test_r4_a_cut_anywhere_in_the_login_is_retryable_and_the_next_login_wo
     assert caught.value.retryable
     async with machines.open_connection(machine) as connection:
         assert (await connection.run("wc -l < ~/.ssh/authorized_keys")).stdout.strip() == "1"
+
+
+async def test_requests_of_the_library_that_a_cut_leaves_behind_print_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    for error in (
+        asyncssh.SFTPConnectionLost("cut"),
+        asyncssh.ConnectionLost("cut"),
+        ValueError("our own fault"),
+    ):
+        task = asyncio.create_task(fail(error))
+        await asyncio.wait([task])
+        del task
+        gc.collect()
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
