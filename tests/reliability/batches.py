@@ -97,9 +97,13 @@ def run_batches(batches: Sequence[Batch], jobs: int) -> Iterator[BatchResult]:
 
 @frozen
 class ResultsFile:
-    """A file with a line of JSON for each batch: the commit, the time, and the result."""
+    """A file with a line of JSON for each batch: the commit, the time, and the result.
+
+    ``earlier``: a folder with files of the same kind, from other computers; they are only read.
+    """
 
     path: Path
+    earlier: Path | None = None
 
     def append(self, commit: str, result: BatchResult) -> None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -107,9 +111,9 @@ class ResultsFile:
             file.write(json.dumps({"commit": commit, "at": at, **asdict(result)}, ensure_ascii=False) + "\n")
 
     def read(self, commit: str) -> list[dict[str, Any]]:
-        """Return the results at that commit. A truncated line is ignored."""
+        """Return the results at that commit, those of other computers first. A truncated line is ignored."""
         found = []
-        for line in self.path.read_text("utf-8").splitlines() if self.path.exists() else ():
+        for line in self._iter_lines():
             try:
                 entry = json.loads(line)
             except ValueError:
@@ -117,6 +121,12 @@ class ResultsFile:
             if entry["commit"] == commit:
                 found.append(entry)
         return found
+
+    def _iter_lines(self) -> Iterator[str]:
+        earlier = sorted(self.earlier.glob("*.jsonl")) if self.earlier is not None else []
+        for path in (*earlier, self.path):
+            if path.exists():
+                yield from path.read_text("utf-8").splitlines()
 
     def list_missing(self, commit: str, batches: Sequence[Batch]) -> list[Batch]:
         """Return the batches that have no result at that commit."""

@@ -1,7 +1,8 @@
 """Runs the families: ``python -m tests.reliability.harness --family R1-await --seed 7`` repeats one seed.
 
 Without ``--seed`` all seeds of a night are run, of one family or of all, in ``--jobs`` processes, ``--share K/N`` of
-them; results are appended to ``.reliability.jsonl``, and what has a result at this commit is not run again.
+them; results are appended to ``.reliability.jsonl``, and what has a result at this commit is not run again. A night
+that takes several computers, one after the other, keeps what it has in ``docs/nights/``, which is no part of the code.
 ``python -m tests.reliability.table`` prints them as a table.
 """
 
@@ -18,7 +19,7 @@ from tests.nightly import get_commit
 from tests.reliability.batches import BatchResult, ResultsFile, list_batches, run_batches
 from tests.reliability.families import FAMILIES
 
-RESULTS_PATH = ROOT / ".reliability.jsonl"
+RESULTS = ResultsFile(ROOT / ".reliability.jsonl", ROOT / "docs" / "nights")
 
 
 def _parse_share(text: str) -> tuple[int, int]:
@@ -64,7 +65,7 @@ def _show(result: BatchResult) -> None:
 
 def run_families(names: Sequence[str], jobs: int, share: tuple[int, int] = (1, 1)) -> int:
     """Run what has no result at this commit yet, and keep the results; return 1 if something was lost."""
-    commit, file = get_commit(ROOT), ResultsFile(RESULTS_PATH)
+    commit, file = get_commit(ROOT), RESULTS
     batches = list_batches(names, share)
     missing = batches if commit.endswith("+") else file.list_missing(commit, batches)
     print(f"{len(missing)} batches of {len(batches)}, the others have results at this commit")

@@ -8,9 +8,9 @@ from typing import Any
 
 from tests.command_line import ROOT
 from tests.nightly import get_commit
-from tests.reliability.batches import ResultsFile, list_batches
+from tests.reliability.batches import list_batches
 from tests.reliability.families import FAMILIES
-from tests.reliability.harness import RESULTS_PATH
+from tests.reliability.harness import RESULTS
 
 HEAD = "| family | what happens | tried | survived | lost | time | command |\n|---|---|---|---|---|---|---|"
 
@@ -43,7 +43,7 @@ def format_table(entries: Sequence[Mapping[str, Any]]) -> str:
 def print_table(commit: str, names: Collection[str] = tuple(FAMILIES)) -> None:
     """Print the results of some families at one commit."""
     print(f"Commit {commit}; time of the batches, of which several run at once.\n")
-    entries = ResultsFile(RESULTS_PATH).read(commit)
+    entries = RESULTS.read(commit)
     print(format_table([entry for entry in entries if entry["family"] in names]))
 
 

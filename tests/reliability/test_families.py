@@ -101,6 +101,10 @@ def test_results_are_continued_and_shown(tmp_path: Path) -> None:
     assert file.list_missing("c2", [first]) == [first]
     assert file.list_missing("c1", [first, second]) == [second]
     assert Batch(family="R8", first=0, last=19) == first
+    moved = file.path.rename(tmp_path / "earlier.jsonl")
+    assert ResultsFile(tmp_path / "results").read("c1") == []
+    file = ResultsFile(tmp_path / "results", moved.parent)
+    assert file.list_missing("c1", [first, second]) == [second], "another computer had begun"
     table = format_table(file.read("c1"))
     assert "| R8 |" in table
     assert "| 20 (9 batches are missing) | 19 | 1 | 2 min |" in table
