@@ -68,7 +68,7 @@ def name_of(provocation: Provocation) -> str:
 def test_the_hint_helps(
     provocation: Provocation, sandbox: SharedSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_orders, "PROVISION_TIMEOUT", timedelta(minutes=1))
+    monkeypatch.setattr(provider_orders, "PROVISION_TIMEOUT", timedelta(minutes=5))
     name = f"{provocation.provoke.__name__}@sandbox.example"
     user = HintUser(sandbox, sandbox.user(tmp_path / "home"), tmp_path, name)
     shown = provocation.provoke(user)

@@ -156,10 +156,13 @@ async def test_the_results_of_an_earlier_trip_are_replaced(tmp_path: Path) -> No
         assert [path.name for path in (folder / "out").iterdir()] == ["at"]
 
 
-@pytest.mark.parametrize("same_machine", [False, True])
+@pytest.mark.parametrize("fresh", [False, True])
 @pytest.mark.nightly
-async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, same_machine: bool) -> None:
-    """Two trips from one folder: what the second one took along is not what the first one changed."""
+async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, fresh: bool) -> None:
+    """Two trips from one folder: what the second one took along is not what the first one changed.
+
+    It is on another machine, or in another folder of the same one.
+    """
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         async with sandbox.open_application() as application:
             await log_in_with_money(sandbox, application)
@@ -169,10 +172,26 @@ async def test_an_edit_that_another_trip_took_along_is_kept(tmp_path: Path, same
         new = ("-p", "mistgpu", "--", "train.py")
         first = (await sandbox.run_command(*command, *new, folder=folder)).data
         (folder / "notes.txt").write_text("v2\n")
-        again = ("--lease", first["lease"], "--", "train.py") if same_machine else new
+        again = ("--lease", first["lease"], "--fresh", "--", "train.py") if fresh else new
         assert (await sandbox.run_command(*command, *again, folder=folder)).code == 0
         assert await pull(sandbox, first, folder, "notes.txt") == {"notes.txt": BESIDE}
         assert (folder / "notes.txt").read_text() == "v2\n"
+
+
+@pytest.mark.nightly
+async def test_what_the_next_trip_sent_to_the_same_folder_is_replaced(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+        async with sandbox.open_application() as application:
+            await log_in_with_money(sandbox, application)
+        folder = make_project(tmp_path, train="open('notes.txt', 'a').write('machine line\\n')\n")
+        command = ("-y", "--json", "run", "--keep", "--no-results")
+        (folder / "notes.txt").write_text("v1\n")
+        first = (await sandbox.run_command(*command, "-p", "mistgpu", "--", "train.py", folder=folder)).data
+        (folder / "notes.txt").write_text("v2\n")
+        again = ("--lease", first["lease"], "--", "train.py")
+        assert (await sandbox.run_command(*command, *again, folder=folder)).code == 0
+        assert await pull(sandbox, first, folder, "notes.txt") == {}
+        assert (folder / "notes.txt").read_text() == "v2\nmachine line\n"
 
 
 @pytest.mark.nightly

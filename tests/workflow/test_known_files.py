@@ -174,3 +174,27 @@ def test_links_are_replaced_until_they_are_changed(here: LocalFolder) -> None:
     (here.folder / "f").write_text("edited")
     assert not here.receive_link("f", "d")
     assert here.read() == {"l": "-> my own", "l.from-machine": "a file", "f": "edited"}
+
+
+def test_a_machine_gives_back_only_what_was_sent_to_it(here: LocalFolder) -> None:
+    """Two machines have the folder of one project: an edit that one of them has never seen is not its to replace."""
+    project = "gpurent/t1129-model-0a1b2c3d"
+    note = here.folder / "f"
+
+    def upload(lease: str, text: str) -> None:
+        note.write_text(text)
+        uploaded = UploadedFiles()
+        uploaded.add_file(os.fsencode(note), note.stat().st_size, note.stat().st_mtime_ns)
+        here.maker.record_upload(lease, project, uploaded)
+
+    def may_replace(lease: str, folder: str = project) -> bool:
+        with here.maker.open_downloadable(lease, (folder,)) as known:
+            return known.has_file(os.fsencode(note), note.stat().st_size, note.stat().st_mtime_ns)
+
+    for lease in ("lease-1", "lease-2"):
+        upload(lease, "one")
+    upload("lease-1", "edited")
+    assert may_replace("lease-1")
+    assert may_replace("lease-1", "elsewhere"), "a path may lead to any folder of the machine"
+    assert not may_replace("lease-2")
+    assert not may_replace("lease-2", f"{project}/sub")

@@ -109,6 +109,30 @@ async def test_what_an_earlier_job_has_left_is_no_result(tmp_path: Path) -> None
         assert (await sandbox.run_command("-y", "release", first["lease"])).code == 0
 
 
+async def test_a_save_while_the_job_runs_misses_nothing_that_it_has_not_changed_yet(tmp_path: Path) -> None:
+    async with trip_sandbox(tmp_path, speed=600) as sandbox:
+        await log_in_at_mistgpu(sandbox)
+        folder = make_project(sandbox)
+        keep = ("--keep", "--results", "out/log.txt", "--results", "out/model.pt")
+        first = (await run(sandbox, folder, "-p", "mistgpu", *keep, command=job("one")))["data"]
+        again = ("--lease", first["lease"], *keep, "--detach")
+        await run(sandbox, folder, *again, command=("sh", "-c", "echo two > out/log.txt; sleep 600"))
+        written = f"until grep -q two {first['machine_folder']}/out/log.txt; do sleep 0.1; done"
+        assert (await sandbox.run_command("exec", first["lease"], "--", "sh", "-c", written)).code == 0
+        (sandbox.home / "state" / "config.toml").write_text('[guard]\nsave_before = "90h"\n')
+        watched = await sandbox.run_command("watch", "--once")
+        assert watched.code == 0, watched.err
+        assert "downloaded results" in watched.out
+        assert (folder / "out" / "log.txt").read_text() == "two\n"
+        trips = (await sandbox.run_command("--json", "trips")).data
+        (save,) = [row["id"] for row in trips if row["kind"] == "guard"]
+        assert (
+            f"Results in {folder}:\n  out/log.txt (4 B)\n"
+            in (await sandbox.run_command("trips", "show", save)).out
+        )
+        assert (await sandbox.run_command("-y", "release", first["lease"])).code == 0
+
+
 async def test_two_projects_have_two_folders(tmp_path: Path) -> None:
     async with trip_sandbox(tmp_path, speed=600) as sandbox:
         await log_in_at_mistgpu(sandbox)

@@ -15,6 +15,7 @@ from attrs import evolve
 from gpurent.composition.application import Application
 from gpurent.domain.events import Event, EventKind
 from gpurent.domain.lease import LeaseState
+from gpurent.domain.machine_folders import find_work_folder
 from gpurent.domain.money import CNY, Money
 from gpurent.domain.trip import ResultsSpec
 from gpurent.errors import GpurentError, LeaseGone, ResultsMissing, UsageError
@@ -195,7 +196,7 @@ async def test_resume_after_a_failed_clean_up_downloads_everything_and_reports_t
         assert trip.is_open
         assert error.burning == (trip.lease,)
         assert (folder / "out" / "deep" / "a.pt").exists()
-        late = machine_home(sandbox) / "gpurent" / trip.id / "out" / "late.pt"
+        late = machine_home(sandbox) / find_work_folder(trip.id, trip.spec.upload.project) / "out" / "late.pt"
         late.write_text("late")
         simulator_state.shut_down = original
         with pytest.raises(LeaseGone, match="without an exit code"):

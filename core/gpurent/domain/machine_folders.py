@@ -15,8 +15,9 @@ WORK_FOLDER = "gpurent"  # has the folders of projects and trips
 STATE_FOLDER = ".gpurent"  # jobs, the timer, partial uploads
 
 
-_PROJECT_NAME = "[A-Za-z0-9._-]{1,40}-[0-9a-f]{8}"
-TRIP_FOLDER_PATTERN = rf"\b{WORK_FOLDER}/(?:t\d{{4}}-[^/]+|{_PROJECT_NAME}(?=/|$))"
+_PROJECT_NAME = "[A-Za-z0-9._-]{1,40}-[0-9a-f]{8}"  # see `make_project_folder`
+TRIP_FOLDER_PATTERN = rf"\b{WORK_FOLDER}/t\d{{4}}-[^/]+"
+PROJECT_FOLDER_PATTERN = rf"\b{WORK_FOLDER}/{_PROJECT_NAME}(?=/|$)"
 
 
 def make_project_folder(folder: str, installation: str) -> str:

@@ -7,6 +7,7 @@ from tests.roots.root import Edit, TestedRoot
 _WORKFLOW = "core/gpurent/workflow"
 _REPEATED = "tests/reliability/test_repeated_commands.py"
 _LATE = "tests/reliability/test_late_machines.py"
+_PROJECT_FOLDERS = "tests/workflow/test_project_folders.py"
 _GPU1024 = "plugins/gpu1024/tests/test_gpu1024_trip.py"
 
 LOSS_ROOTS = (
@@ -225,5 +226,33 @@ LOSS_ROOTS = (
             ),
         ),
         tests=("tests/workflow/test_taken_machines.py::test_the_job_is_done_on_the_next_machine",),
+    ),
+    TestedRoot(
+        name="one-projects-files-on-all-machines",
+        kind="A15",
+        summary="what was uploaded to one machine may be replaced by another that has a folder of the same project",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/connection/known_files.py",
+                'return f"{machine} {project.group()}"',
+                "return project.group()",
+            ),
+        ),
+        tests=("tests/workflow/test_known_files.py::test_a_machine_gives_back_only_what_was_sent_to_it",),
+    ),
+    TestedRoot(
+        name="unchanged-results-of-a-running-job-are-missing",
+        kind="A15",
+        summary="a result that a running job has not changed yet keeps the guard from saving the others",
+        edits=(
+            Edit(
+                "core/gpurent/workflow/guard/lease_endings.py",
+                "outcome = outcome.without_unmade()",
+                "pass",
+            ),
+        ),
+        tests=(
+            f"{_PROJECT_FOLDERS}::test_a_save_while_the_job_runs_misses_nothing_that_it_has_not_changed_yet",
+        ),
     ),
 )

@@ -12,13 +12,14 @@ from attrs import evolve, field, frozen
 
 from gpurent.domain.filenames import escape_name
 from gpurent.domain.local_files import compute_file_state, compute_link_state
-from gpurent.domain.machine_folders import TRIP_FOLDER_PATTERN, find_work_folder
+from gpurent.domain.machine_folders import PROJECT_FOLDER_PATTERN, TRIP_FOLDER_PATTERN, find_work_folder
 from gpurent.domain.transfer import SkipKind, SkippedFile, TransferReport
 from gpurent.domain.upload_rules import is_ignore_file
 from gpurent.locale import _
 from gpurent.ports.transferred_files import StateRecords, TransferredFiles
 
 _TRIP_FOLDER = re.compile(TRIP_FOLDER_PATTERN)
+_PROJECT_FOLDER = re.compile(PROJECT_FOLDER_PATTERN)
 
 
 class UploadedFiles:
@@ -100,12 +101,23 @@ def _describe_kept(name: str, place: str) -> str:
     return _("changed on this computer, and not on the machine")
 
 
+def _name_records(machine: str, remote_path: str) -> str:
+    """Return whose records ``remote_path`` has. Any number of machines may have the folder of one project."""
+    path = posixpath.normpath(remote_path)
+    if project := _PROJECT_FOLDER.search(path):  # first: a project may be named like a trip
+        return f"{machine} {project.group()}"
+    trip = _TRIP_FOLDER.search(path)
+    return trip.group() if trip else machine
+
+
 @frozen
 class KnownFilesMaker:
-    """Opens the records of transfers: those of a trip, of a folder of gpurent's, or of all others with a machine.
+    """Opens the records of transfers: those of a trip, of a project on a machine, or of all others with a machine.
 
     A trip may go on with another lease, whose machine has the same folder; and two may use one lease, of which each has
-    its own files. What an earlier trip has brought may be replaced, although it worked in the same folder.
+    its own files. A project's files on one machine say nothing of those on another: what was sent to the first is
+    not what the second gives back. What an earlier trip has brought may be replaced, although it worked in the same
+    folder.
     """
 
     files: TransferredFiles
@@ -125,8 +137,7 @@ class KnownFilesMaker:
     def _open_records(self, lease_id: str, remote_paths: Iterable[str], trip_id: str) -> StateRecords:
         """The lease's records have what the trips transferred, too, because a path may lead to any folder."""
         machine = f"lease {lease_id}"
-        found = (_TRIP_FOLDER.search(posixpath.normpath(path)) for path in remote_paths)
-        names = dict.fromkeys(folder.group() if folder else machine for folder in found)
+        names = dict.fromkeys(_name_records(machine, path) for path in remote_paths)
         others = () if machine in names else (machine,)
         own = find_work_folder(trip_id, "")
         if trip_id and own not in names:

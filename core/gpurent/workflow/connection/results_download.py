@@ -84,6 +84,10 @@ class ResultsOutcome:
         left = [f"{item.name}: {item.reason}" for item in self.report.skipped if item.is_missing]
         return (*self.problems, *left)
 
+    def without_unmade(self) -> ResultsOutcome:
+        """Return the outcome for a job that did not end by itself: what it had not made or changed is not missing."""
+        return evolve(self, absent=(), unchanged=())
+
 
 @frozen(kw_only=True)
 class ResultsPlan:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.guard_actions import ActionKind, GuardAction
@@ -67,7 +67,7 @@ class ResultSaver:
         """Download the results, after stopping the job if ``stop_job``; return the number of files as text.
 
         Raises `ResultsMissing` if something could not be downloaded. Of a job that is still running, named results that
-        do not exist yet are not missing.
+        do not exist yet, or that it has not changed yet, are not missing.
         """
         spec = guarded.spec
         async with self.connections.make_connection(lease, trip.id) as connection:
@@ -78,7 +78,7 @@ class ResultSaver:
                 )
             outcome = await self.downloader.download_results(connection, spec, guarded.id)
         if not stop_job:
-            outcome = evolve(outcome, absent=())
+            outcome = outcome.without_unmade()
         for line in describe_outcome(outcome):
             trip.emit(EventKind.WARNING, line, lease=lease)
         if outcome.missing:
@@ -88,6 +88,8 @@ class ResultSaver:
             )
         report = outcome.report
         await self.memories.record_results_saved(lease, begun)
+        if outcome.saved is not None:
+            await trip.record_result("results.results", outcome.saved)
         await trip.record_result("results.download", outcome.report)
         if not report.files:
             return "nothing"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from gpurent.domain.events import EventKind
 from gpurent.domain.lease import Lease, LeaseState
@@ -70,8 +70,7 @@ class JobEnding:
                 connection, spec.job.session, lambda runner: runner.stop_job(name)
             )
         outcome = await self.final_download.download_results(trip, spec, lease.id, stop_job=False)
-        # The job was stopped, so what it had not made yet is not missing.
-        return evolve(outcome, absent=()).missing
+        return outcome.without_unmade().missing
 
 
 async def has_launched(trip: TripContext) -> bool:

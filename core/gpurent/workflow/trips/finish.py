@@ -51,7 +51,7 @@ def get_results_state(spec: TripSpec, job: JobEnd, outcome: ResultsOutcome) -> R
         return ResultsState.UNWANTED
     if job is JobEnd.NOT_STARTED:
         return ResultsState.COMPLETE
-    counted = evolve(outcome, absent=(), unchanged=()) if job is JobEnd.FAILED_TO_START else outcome
+    counted = outcome.without_unmade() if job is JobEnd.FAILED_TO_START else outcome
     return ResultsState.MISSING if counted.missing else ResultsState.COMPLETE
 
 
