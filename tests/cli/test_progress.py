@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import subprocess
 import sys
 
 import pytest
@@ -52,3 +55,47 @@ def test_a_bar_has_its_end_at_what_was_done(monkeypatch: pytest.MonkeyPatch) -> 
     (task,) = shown._bar.tasks
     shown.close()
     assert (task.completed, task.total) == (116, 116)
+
+
+# What a terminal is told to do before a message: to go to the start of the line, and to clear it.
+_CLEARED = "\r\x1b[2K"
+_TELL_BESIDE_A_BAR = """
+from datetime import UTC, datetime
+from gpurent.cli.terminal import UserTerminal
+from gpurent.domain.events import Event, EventKind
+
+terminal = UserTerminal()
+bar = terminal.start_progress("results")
+bar.set_total(1, 100)
+bar.advance(40, "a")
+terminal.show_event(Event(kind=EventKind.WARNING, at=datetime.now(UTC), text="told"))
+terminal.show_output(b"written\\n")
+bar.advance(60, "a")
+bar.finish_file("a")
+terminal.close()
+"""
+
+
+def test_what_is_told_beside_a_bar_has_a_line_of_its_own() -> None:
+    main, side = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "GPURENT_LANG": "en"}
+    with subprocess.Popen(
+        [sys.executable, "-c", _TELL_BESIDE_A_BAR], stdin=side, stdout=side, stderr=side, env=environment
+    ):
+        os.close(side)
+        shown = b""
+        while chunk := _read(main):
+            shown += chunk
+    os.close(main)
+    lines = [line.rpartition(_CLEARED)[2] for line in shown.decode().split("\r\n")]
+    texts = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).strip() for line in lines]
+    assert "told" in texts
+    assert "written" in texts
+    assert [text for text in texts if text.startswith("results: 1/1")]
+
+
+def _read(handle: int) -> bytes:
+    try:
+        return os.read(handle, 4096)
+    except OSError:  # as Linux ends it
+        return b""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from rich.console import Console
@@ -82,6 +83,18 @@ class ConsoleProgress:
             f"{self._title}: {self._format_files()}, {format_size(self._bytes_done)} ({percent} %), "
             f"{format_size(int(self._bytes_done / seconds))}/s"
         )
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Clear the bar's line, for something else that is written; the bar goes on below it."""
+        if self._bar is None:
+            yield
+            return
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
 
     def close(self) -> None:
         if self._bar is not None:

@@ -81,7 +81,8 @@ class UserTerminal:
         if handle in self._lost_streams:
             return
         try:
-            write()
+            with nullcontext() if self._progress is None else self._progress.pause():
+                write()
         except OSError as error:
             self._lost_streams.add(handle)
             _discard_stream(handle)
