@@ -113,7 +113,7 @@ def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
         ("GPU", [item.offer.hardware.title for item in items], True),
         (_("price"), [format_hourly_price(item.offer.tariff.price) for item in items], True),
         (_("duration"), [format_duration(item.term) for item in items], len(terms) > 1),
-        (cost, [_format_net_cost(item) for item in items], True),
+        (cost, [_format_net_cost(item, names_currency=not code) for item in items], True),
         (
             _("deposit"),
             [format_rounded_money(item.quote.deposit) if item.quote.deposit else "-" for item in items],
@@ -128,10 +128,13 @@ def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
     return format_table([title for title, _cells in shown], rows, right=right)
 
 
-def _format_net_cost(item: PricedOffer) -> str:
+def _format_net_cost(item: PricedOffer, *, names_currency: bool) -> str:
     shown = item.converted or item.net_quote
     low, high = format_rounded_money(shown.low), format_rounded_money(shown.high)
-    return low if low == high else f"{low.rpartition(' ')[0]} - {high}"
+    (least, _space, _code), (most, _space, _code) = low.rpartition(" "), high.rpartition(" ")
+    if names_currency:
+        most = high
+    return most if low == high else f"{least} - {most}"
 
 
 def _format_wide(items: Sequence[PricedOffer], code: str) -> str:
