@@ -74,8 +74,9 @@ compile-tests: setup
 dist: setup  ## sdist and wheel of core and of every plugin in dist/, the same bytes each time
 	$(BIN)/python scripts/build_distributions.py
 
-docs: $(DOCS)/.installed  ## the documentation in English and Chinese, as a site in build/docs/{en,zh}
+docs: setup $(DOCS)/.installed  ## the documentation in English and Chinese, as a site in build/docs/{en,zh}
 	$(DOCS)/bin/python scripts/docs_messages.py --check
+	$(BIN)/python scripts/record_first_hour.py $(DRIVER)
 	$(SPHINX) -D language=en -d build/docs/.doctrees/en docs build/docs/en
 	$(SPHINX) -D language=zh_CN -d build/docs/.doctrees/zh docs build/docs/zh
 

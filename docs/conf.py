@@ -72,6 +72,13 @@ def keep_one_language(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = "# 错误\n" + source[0].partition("\n## 错误\n")[2]
 
 
+def add_transcript(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Append the recorded first hour of the site's language; `make docs` has recorded it before."""
+    if docname == "first-hour" and app.builder.name != "gettext":
+        language = "zh" if app.config.language == "zh_CN" else "en"
+        source[0] += (ROOT / "build" / "first-hour" / f"{language}.md").read_text("utf-8")
+
+
 def mark_english_page(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Say on top of a page of the Chinese site that it is in English: it has no catalogue."""
     is_chinese = docname == "errors" or (CATALOGUES / f"{docname}.po").exists()
@@ -108,6 +115,7 @@ def simplify_signature(
 def setup(app: Sphinx) -> dict[str, bool]:
     docs_reference.write_pages(Path(app.srcdir) / "reference", docs_testing_reference.make_pages())
     app.connect("source-read", keep_one_language)
+    app.connect("source-read", add_transcript)
     app.connect("doctree-resolved", mark_english_page)
     app.connect("missing-reference", link_name)
     app.connect("autodoc-process-signature", simplify_signature)
