@@ -91,13 +91,19 @@ def test_no_word_ends_within_an_encoded_byte(home: Path, lead: int) -> None:
     assert run_in(fish, make_run(USER, "cat", text), home).out.data.decode() == text
 
 
-def test_a_script_that_fits_no_line_is_sent_in_the_same_way(home: Path) -> None:
-    script = f"cat <<'END'\n{'x' * 200_000}\nEND\ncat\n"
+@pytest.mark.parametrize("text", ["x" * 200_000, "深" * 20_000], ids=["long", "each sign takes fifteen"])
+def test_a_script_that_fits_no_line_is_sent_in_the_same_way(home: Path, text: str) -> None:
+    script = f"cat <<'END'\n{text}\nEND\ncat\n"
     run = make_run(USER, script, "its input")
     assert len(run.line) < 5_000
     done = start_shell(SHELLS[1], run.line, home, run.decoy + run.stdin)
     run.out.feed(done.stdout)
-    assert run.out.data == b"x" * 200_000 + b"\nits input"
+    assert run.out.data.decode() == f"{text}\nits input"
+
+
+def test_no_line_is_longer_than_a_machine_takes() -> None:
+    run = make_run(USER, "深" * 2_730, "é" * (8 << 10))
+    assert 100_000 < len(run.line) < 128 << 10
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=lambda shell: shell.name)

@@ -23,8 +23,9 @@ NO_HOME_STATUS = 97
 _MAX_NOISE_BYTES = 1 << 20
 _MAX_SHOWN_BYTES = 2000
 _MAX_WORD = 900  # characters; the BSD csh refuses words of 1024
-# What the line has, whose limit is 128 KiB: a byte may take five characters, and most take one.
-_MAX_INPUT_BYTES, _MAX_SCRIPT_LENGTH = 16 << 10, 48 << 10
+# What the line has, whose limit is 128 KiB: bytes of the input, of which each may take five characters, and characters
+# of the script in the line.
+_MAX_INPUT_BYTES, _MAX_SCRIPT_LENGTH = 16 << 10, 40 << 10
 # A start file that reads from stdin gets these lines instead of ours.
 _DECOYS = b"\n" * 8
 _MARK_HEAD, _STREAM = "gpurent", "stream"
@@ -201,7 +202,7 @@ def make_run(user: str, script: str, text: str | Secret = "") -> DoorRun:
     how = _RUN_WITH_INPUT if text else _RUN
     if given and (is_secret or len(given) > _MAX_INPUT_BYTES or b"\0" in given):
         how, sent, text = _SKIP_DECOYS + _RUN, given, ""
-    elif len(script) > _MAX_SCRIPT_LENGTH:
+    elif sum(map(len, _split_words(script))) > _MAX_SCRIPT_LENGTH:
         how, sent, script = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), ""
     line = _make_line(user, _JOIN + _ENTER_HOME + _BEGIN + how + _END, script, text, token)
     return DoorRun(line, mark + b"\n" + sent if sent else b"", DoorOutput(mark), DoorOutput(mark))
