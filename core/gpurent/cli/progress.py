@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from gpurent.cli.output import is_dumb_terminal, write_line
+from gpurent.locale import _
 from gpurent.locale.sizes import format_size
 from gpurent.terminal_text import strip_to_line
 
@@ -79,9 +80,12 @@ class ConsoleProgress:
         seconds = max(monotonic() - self._started_at, 0.001)
         total = self._find_total()
         percent = 100 * self._bytes_done // total if total else 0
-        return (
-            f"{self._title}: {self._format_files()}, {format_size(self._bytes_done)} ({percent} %), "
-            f"{format_size(int(self._bytes_done / seconds))}/s"
+        return _("{title}: {files}, {size} ({percent} %), {rate}/s").format(
+            title=self._title,
+            files=self._format_files(),
+            size=format_size(self._bytes_done),
+            percent=percent,
+            rate=format_size(int(self._bytes_done / seconds)),
         )
 
     @contextmanager

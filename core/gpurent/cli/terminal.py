@@ -115,7 +115,8 @@ class UserTerminal:
                 state = event.data.get("title") or LeaseState(event.data["state"]).title
                 if event.text not in ("", state):
                     state = _("{state} ({note})").format(state=state, note=event.text)
-                self._print_line(f"  {event.lease}: {state}")
+                text = _("{lease}: {state}").format(lease=event.lease, state=state)
+                self._print_line(f"  {text}")
             case _:
                 if event.text:
                     self._print_line(f"  {strip_to_line(event.text)}", _EVENT_COLOURS.get(event.kind))
@@ -127,7 +128,7 @@ class UserTerminal:
         if self._yes and not question.needs_person:
             return True
         while True:
-            answer = await self._read_line(f"{question.text} [y/N]: ")
+            answer = await self._read_line(_("{question} [y/N]: ").format(question=question.text))
             if answer is None or answer.strip().lower() in _NO_ANSWERS:
                 return False
             if answer.strip().lower() in _YES_ANSWERS:
@@ -160,7 +161,8 @@ class UserTerminal:
     async def ask_question(self, question: Question) -> str | None:
         if not self.is_interactive:
             return None
-        return await self._read_line(f"{question.text}: ", secret=question.secret) or None
+        prompt = _("{question}: ").format(question=question.text)
+        return await self._read_line(prompt, secret=question.secret) or None
 
     async def _read_line(self, prompt: str, *, secret: bool = False) -> str | None:
         self._end_progress()
