@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 
 from attrs import define, field, frozen
 
@@ -69,12 +70,12 @@ RESTORE_HOME = (
 )
 
 
-def _make_line(user: str, program: str, script: str, text: str = "", token: str = "") -> str:
-    """Return the line that runs ``program``, with ``script`` in its variable gs and ``text`` in gi."""
-    words, more = _split_words(script), _split_words(text)
-    for name, value in (("count", str(len(words))), ("user", user), ("head", _MARK_HEAD), ("token", token)):
+def _make_line(user: str, program: str, script: Sequence[str], text: str = "", token: str = "") -> str:
+    """Return the line that runs ``program``, with ``script`` (its words) in its variable gs and ``text`` in gi."""
+    more = _split_words(text)
+    for name, value in (("count", str(len(script))), ("user", user), ("head", _MARK_HEAD), ("token", token)):
         program = program.replace(f"@{name}@", value)
-    quoted = " ".join(f"'{word}'" for word in (*words, *more))
+    quoted = " ".join(f"'{word}'" for word in (*script, *more))
     return f"exec /bin/sh -c '{program}' gpurent {quoted}"
 
 
@@ -100,7 +101,9 @@ def _escape_byte(found: re.Match[bytes]) -> bytes:
 
 def make_terminal_line(user: str, script: str) -> TerminalLine:
     """Return the line for a terminal: ``script`` takes the shell's place, in the home folder."""
-    line = _make_line(user, f'{_JOIN}{_ENTER_HOME}cd "$HOME"; {_TELL_TERMINAL}{_BECOME}', script)
+    line = _make_line(
+        user, f'{_JOIN}{_ENTER_HOME}cd "$HOME"; {_TELL_TERMINAL}{_BECOME}', _split_words(script)
+    )
     return TerminalLine(line, _TERMINAL_MARK)
 
 
@@ -122,7 +125,9 @@ def make_shell_stream(user: str, script: str) -> ShellStream:
 
     The same arguments give the same stream, so that one can be started before it is needed.
     """
-    line = _make_line(user, f"{_JOIN}{_ENTER_HOME}{_BEGIN}{_SKIP_DECOYS}{_BECOME}", script, token=_STREAM)
+    line = _make_line(
+        user, f"{_JOIN}{_ENTER_HOME}{_BEGIN}{_SKIP_DECOYS}{_BECOME}", _split_words(script), token=_STREAM
+    )
     mark = f"{_MARK_HEAD}-{_STREAM}\n".encode()
     return ShellStream(line, _DECOYS + mark, b"\n" + mark)
 
@@ -199,10 +204,10 @@ def make_run(user: str, script: str, text: str | Secret = "") -> DoorRun:
     token = os.urandom(4).hex()
     mark = f"{_MARK_HEAD}-{token}".encode()
     given, sent = text.encode("utf-8", "surrogateescape"), b""
-    how = _RUN_WITH_INPUT if text else _RUN
+    how, words = _RUN_WITH_INPUT if text else _RUN, _split_words(script)
     if given and (is_secret or len(given) > _MAX_INPUT_BYTES or b"\0" in given):
         how, sent, text = _SKIP_DECOYS + _RUN, given, ""
-    elif sum(map(len, _split_words(script))) > _MAX_SCRIPT_LENGTH:
-        how, sent, script = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), ""
-    line = _make_line(user, _JOIN + _ENTER_HOME + _BEGIN + how + _END, script, text, token)
+    elif sum(map(len, words)) > _MAX_SCRIPT_LENGTH:
+        how, sent, words = _SKIP_DECOYS + _READ_SCRIPT + how, script.encode("utf-8", "surrogateescape"), []
+    line = _make_line(user, _JOIN + _ENTER_HOME + _BEGIN + how + _END, words, text, token)
     return DoorRun(line, mark + b"\n" + sent if sent else b"", DoorOutput(mark), DoorOutput(mark))

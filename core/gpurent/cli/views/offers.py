@@ -131,9 +131,7 @@ def _format_narrow(items: Sequence[PricedOffer], code: str) -> str:
 def _format_net_cost(item: PricedOffer, *, names_currency: bool) -> str:
     shown = item.converted or item.net_quote
     low, high = format_rounded_money(shown.low), format_rounded_money(shown.high)
-    (least, _space, _code), (most, _space, _code) = low.rpartition(" "), high.rpartition(" ")
-    if names_currency:
-        most = high
+    least, most = low.rpartition(" ")[0], high if names_currency else high.rpartition(" ")[0]
     return most if low == high else f"{least} - {most}"
 
 

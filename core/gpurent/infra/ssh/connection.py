@@ -55,15 +55,15 @@ _SIGNAL_NUMBERS = {
 }
 
 
-def _is_not_of_library(record: logging.LogRecord) -> bool:
-    """Whether a record of asyncio is none of a request of the library's own that nobody awaits after a cut."""
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return False for what asyncio says of the library's own requests, which nobody awaits after a cut."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, asyncssh.Error)
 
 
 # What the library logs of a broken server is for -v alone; the error says what the user needs.
 logging.getLogger("asyncssh").addHandler(logging.NullHandler())
-logging.getLogger("asyncio").addFilter(_is_not_of_library)
+logging.getLogger("asyncio").addFilter(_is_worth_logging)
 
 
 @define(eq=False)
