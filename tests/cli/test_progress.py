@@ -99,3 +99,20 @@ def _read(handle: int) -> bytes:
         return os.read(handle, 4096)
     except OSError:  # as Linux ends it
         return b""
+
+
+def test_a_bar_that_cannot_be_shown_ends_no_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown = ConsoleProgress("upload")
+    assert shown._bar is not None
+    shown._bar.stop()
+
+    def fail() -> None:
+        raise OSError("the terminal is closed")
+
+    monkeypatch.setattr(shown._bar, "stop", fail)
+    monkeypatch.setattr(shown._bar, "start", fail)
+    written = []
+    with shown.pause():
+        written.append("to a file")
+    assert written

@@ -90,15 +90,20 @@ class ConsoleProgress:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Clear the bar's line, for something else that is written; the bar goes on below it."""
+        """Clear the bar's line, for something else that is written; the bar goes on below it.
+
+        A bar that cannot be shown any more says nothing of where that something goes.
+        """
         if self._bar is None:
             yield
             return
-        self._bar.stop()
+        with suppress(OSError):
+            self._bar.stop()
         try:
             yield
         finally:
-            self._bar.start()
+            with suppress(OSError):
+                self._bar.start()
 
     def close(self) -> None:
         if self._bar is not None:
